@@ -1,0 +1,78 @@
+create or replace function pgmill.add_jobs(
+  jobs jsonb
+)
+returns table (id bigint, created boolean)
+language plpgsql
+security definer
+set search_path = pg_catalog, pgmill, pg_temp
+as $$
+-- Adds many jobs in one call: all of them or, when one is wrong, none.
+--
+--   jobs  an array of at most 10000 objects with add_job's parameters as keys, durations as text ('90 seconds'); a key that
+--         is left out or null has add_job's default, an unknown key is refused
+--
+-- Returns  a row for each object, in their order: the job's id, and whether this call created it (false: a live
+--          job holds its unique_key; see add_job).
+-- Errors   PM001 invalid_argument, with the object's position; PM004 duplicate_key.
+-- Moves    nothing -> waiting or ready.
+-- Locks    keys in the order of (queue, unique_key), so that two calls with the same keys wait but never deadlock.
+#variable_conflict use_column
+declare
+  v_now     timestamptz := clock_timestamp();
+  v_queues  text[];
+  v_keyed   boolean;
+  v_ords    bigint[]    := '{}';
+  v_ids     bigint[]    := '{}';
+  v_created boolean[]   := '{}';
+  v_key     record;
+  j         record;
+begin
+  select c.queues, c.keyed into v_queues, v_keyed from pgmill.check_jobs(add_jobs.jobs) c;
+
+  if v_keyed then
+    for j in
+      select r.*, nextval('pgmill.job_id') as id from pgmill.read_jobs(add_jobs.jobs) r where r.unique_key is not null order by r.queue, r.unique_key, r.ord
+    loop
+      v_key := pgmill.hold_key(j.queue, j.unique_key, j.id, j.on_duplicate);
+      if not v_key.written then
+        perform pgmill.insert_job(
+          v_key.live_id, j.queue, j.name, j.payload, j.priority, greatest(j.run_at, v_now), 0, j.max_attempts,
+          j.timeout, j.retry_base, j.retry_max, j.unique_key, null, v_now);
+      end if;
+      v_ords := v_ords || j.ord;
+      v_ids := v_ids || v_key.live_id;
+      v_created := v_created || v_key.created;
+    end loop;
+  end if;
+
+  return query
+  with input as materialized (
+    select nextval('pgmill.job_id') as id, r.* from pgmill.read_jobs(add_jobs.jobs) r where r.unique_key is null
+  ), later as (
+    insert into pgmill.waiting (
+      id, queue, name, payload, priority, run_at, attempts, max_attempts, timeout, retry_base, retry_max, created_at)
+    select i.id, i.queue, i.name, i.payload, i.priority, i.run_at, 0, i.max_attempts, i.timeout, i.retry_base, i.retry_max, v_now
+    from input i
+    where i.run_at > v_now
+  ), at_once as (
+    insert into pgmill.ready (
+      id, queue, name, payload, priority, run_at, attempts, max_attempts, timeout, retry_base, retry_max, created_at, slot)
+    select i.id, i.queue, i.name, i.payload, i.priority, v_now, 0, i.max_attempts, i.timeout, i.retry_base, i.retry_max, v_now, s.last_value
+    from input i, pgmill.ready_slot s
+    where i.run_at <= v_now or i.run_at is null
+  )
+  select a.id, a.created
+  from (
+    select i.ord, i.id, true from input i
+    union all
+    select k.ord, k.id, k.created from unnest(v_ords, v_ids, v_created) k(ord, id, created)
+  ) a(ord, id, created)
+  order by a.ord;
+
+  perform pgmill.wake(q) from unnest(v_queues) q;
+end;
+$$;
+
+comment on function pgmill.add_jobs is 'Adds many jobs in one call; returns their ids in order.';
+
+select pgmill.grant_execute('pgmill.add_jobs', 'pgmill_producer');

@@ -1,0 +1,82 @@
+create or replace function pgmill.complete_jobs(
+  ids     bigint[],
+  tokens  uuid[],
+  results jsonb   default null,
+  keep    boolean default true
+)
+returns table (id bigint, outcome text)
+language plpgsql
+security definer
+set search_path = pg_catalog, pgmill, pg_temp
+set plan_cache_mode = force_generic_plan
+set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+-- Ends jobs that are done. A stale lease changes nothing and does not disturb the others.
+--
+--   ids, tokens  the leases, as get_jobs returned them; at most 10000
+--   results      what to store with each job: an array as long as ids, null in it for none; null: none for any
+--   keep         false: forget the jobs instead of keeping them as completed; failures are kept all the same
+--
+-- Returns  a row for each lease, in their order: completed; already_completed (by this very lease, and kept);
+--          lease_lost (the lease ran out and was reclaimed, or there is no such job).
+-- Errors   PM001 invalid_argument.
+-- Moves    running -> finished (completed), or running -> nothing.
+-- Locks    the jobs' rows, by id; then the rows of their keys.
+#variable_conflict use_column
+declare
+  v_now  timestamptz := clock_timestamp();
+  v_done bigint[];
+begin
+  perform pgmill.check_leases(complete_jobs.ids, complete_jobs.tokens);
+  if complete_jobs.keep is null then
+    perform pgmill.reject('keep must not be null.', 'Give true or false.');
+  end if;
+  perform pgmill.check_results(complete_jobs.results, cardinality(complete_jobs.ids));
+
+  with input as materialized (
+    -- In the order of the ids, and so are the locks: two calls with the same jobs wait, but never for each other.
+    select i.id, i.token, i.ord from unnest(complete_jobs.ids, complete_jobs.tokens) with ordinality i(id, token, ord) order by i.id
+  ), gone as (
+    delete from pgmill.running r using input i where r.id = i.id and r.token = i.token returning r.*, i.ord
+  ), kept as (
+    insert into pgmill.finished (
+      id, queue, name, payload, priority, run_at, attempts, max_attempts,
+      timeout, retry_base, retry_max, unique_key, errors, created_at, cron, cron_tick,
+      state, finished_at, worker, token, claimed_at, result)
+    select
+      g.id, g.queue, g.name, g.payload, g.priority, g.run_at, g.attempts, g.max_attempts,
+      g.timeout, g.retry_base, g.retry_max, g.unique_key, g.errors, g.created_at, g.cron, g.cron_tick,
+      'completed', v_now, g.worker, g.token, g.claimed_at, nullif(complete_jobs.results -> (g.ord - 1)::int, 'null')
+    from gone g
+    where complete_jobs.keep
+  ), freed as (
+    delete from pgmill.job_key k using gone g where g.unique_key is not null and k.queue = g.queue and k.unique_key = g.unique_key
+  )
+  select array_agg(g.id) into v_done from gone g;
+
+  if cardinality(v_done) = cardinality(complete_jobs.ids) then
+    return query select i.id, 'completed' from unnest(complete_jobs.ids) with ordinality i(id, ord) order by i.ord;
+  else
+    return query
+    select
+      i.id,
+      case
+        when i.id = any (v_done) then 'completed'
+        when exists (
+          select from pgmill.finished f where f.id = i.id and f.token = i.token and f.state = 'completed'
+        ) then 'already_completed'
+        else 'lease_lost'
+      end
+    from unnest(complete_jobs.ids, complete_jobs.tokens) with ordinality i(id, token, ord)
+    order by i.ord;
+  end if;
+end;
+$$;
+
+comment on function pgmill.complete_jobs is 'Ends jobs that are done.';
+
+select pgmill.grant_execute('pgmill.complete_jobs', 'pgmill_worker');
