@@ -94,3 +94,48 @@ create table pgmill.job_key (
   id         bigint not null,
   primary key (queue, unique_key)
 );
+
+
+-- Recurring jobs (sql/schedule/): one row each.
+create table pgmill.cron (
+  name         text        primary key,
+  owner        text        not null,  -- cron_sync removes only rows of its own
+  expression   text,                  -- either this: a cron expression
+  every        interval,              -- or this: so much after the last tick
+  timezone     text        not null,
+  job_name     text        not null,  -- what to add; as in a job, down to retry_max
+  queue        text        not null,
+  payload      jsonb       not null,
+  priority     int         not null,
+  max_attempts int         not null,
+  timeout      interval,
+  retry_base   interval    not null,
+  retry_max    interval    not null,
+  missed       text        not null,  -- once, skip, all
+  overlap      boolean     not null,
+  paused       boolean     not null,
+  next_tick    timestamptz not null,
+  last_tick    timestamptz,
+  error        text,                  -- why it could not be fired; null: nothing is wrong
+  try_at       timestamptz            -- after an error: not before then
+);
+
+-- fire_due_crons: what is due.
+create index cron_next_tick on pgmill.cron (next_tick) where not paused;
+
+-- The last ticks of each schedule. The key is what makes a second job for a tick impossible. fire_cron removes old rows.
+create table pgmill.cron_tick (
+  cron         text        not null,
+  tick         timestamptz not null,
+  job_id       bigint,                -- null: no job was added
+  skipped      text,                  -- why not: overlap (an earlier job of the schedule was still live), missed (too late)
+  completed_at timestamptz,           -- of the job; a row of its own, so that completing never waits for the schedule's
+  primary key (cron, tick)
+);
+
+-- The names of pg_timezone_names, which opens a file for each of them and takes 30 ms or more: cron_zone reads this
+-- instead. A view, so that a dump restored on another server has that server's names.
+create materialized view pgmill.timezone as
+select z.name from pg_catalog.pg_timezone_names z;
+
+create unique index timezone_name on pgmill.timezone (name);

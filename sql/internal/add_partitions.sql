@@ -9,7 +9,7 @@ as $$
 -- Makes the partitions of `finished` for today and the next three days (UTC), where they are missing.
 --
 -- Returns  how many it made. A day is passed over while its jobs lie in the `rest` partition (nobody called tick() in time;
---          cleanup finds them there), or while the table is in use for longer than 100 ms: the next tick tries again.
+--          cleanup finds them there); while that partition is in use for longer than 100 ms, all are: the next tick tries again.
 -- Errors   none.
 -- Locks    the parent, SHARE UPDATE EXCLUSIVE (reading and writing go on); the empty `rest` partition, ACCESS EXCLUSIVE, briefly.
 declare
@@ -27,6 +27,8 @@ begin
     continue when to_regclass('pgmill.' || v_leaf) is not null
       or exists (select from pgmill.finished f where f.state = v_state and f.finished_at >= v_day and f.finished_at < v_day + 1);
     begin
+      -- First, because waiting in vain then costs nothing.
+      execute format('lock table only pgmill.%I in access exclusive mode', 'finished_' || v_state || '_rest');
       -- Built aside, then attached: that needs no stronger lock on the parent than readers and writers allow.
       execute format('create table pgmill.%I (like pgmill.finished, primary key (id))', v_leaf);
       execute format(
@@ -34,7 +36,8 @@ begin
         'finished_' || v_state, v_leaf, v_day::timestamptz, (v_day + 1)::timestamptz);
       v_made := v_made + 1;
     exception
-      when lock_not_available or duplicate_table or check_violation then null;
+      when lock_not_available then return v_made;
+      when check_violation then null;  -- a job of that day came into `rest` just now
     end;
   end loop;
   return v_made;

@@ -12,13 +12,14 @@ as $$
 --
 -- Returns  nothing.
 -- Errors   none.
--- Locks    the wake lock of the queue, shared, to the end of the transaction; never waits.
+-- Locks    the wake lock of the queue, shared, to the end of the transaction; never waits. There are 64 of them, so that
+--          a transaction that adds to thousands of queues does not fill the server's lock table.
 --
 -- A worker about to sleep takes the wake lock exclusively (enter_sleep). While one waits for it or holds it, the try
 -- below fails and this transaction notifies. The worker is granted the lock only when every transaction that did
 -- not notify has committed, and then looks once more: so no job is overlooked, and a busy system never notifies.
 begin
-  if not pg_try_advisory_xact_lock_shared(hashtext('pgmill'), hashtext(wake.queue)) then
+  if not pg_try_advisory_xact_lock_shared(hashtext('pgmill'), hashtext(wake.queue) & 63) then
     -- One empty payload: PostgreSQL folds equal notifications of a transaction into one.
     perform pg_notify('pgmill', '');
   end if;

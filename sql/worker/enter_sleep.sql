@@ -20,7 +20,7 @@ as $$
 begin
   perform pgmill.check_filters(enter_sleep.queues, null, null);
   perform pg_advisory_lock(hashtext('pgmill'), h.hash)
-  from (select distinct hashtext(q) as hash from unnest(enter_sleep.queues) q order by 1) h;
+  from (select distinct hashtext(q) & 63 as hash from unnest(enter_sleep.queues) q order by 1) h;
 end;
 $$;
 

@@ -1,0 +1,96 @@
+import { createHash } from 'node:crypto';
+import { InvalidArgumentError } from './errors.js';
+import { type Columns, columns, type Shape, snakeCase } from './rows.js';
+import { type KindName, kinds, write } from './values.js';
+
+/** Arguments in camel case, each with its kind. */
+interface Parameters {
+  required: Record<string, KindName>;
+  optional?: Record<string, KindName>;
+}
+
+/** A pgmill function: its name and parameters as sql/ declares them, and its result. */
+export interface SqlFunction<Row> extends Parameters {
+  name: string;
+  columns: Columns<Row>;
+}
+
+/** Describes a function. The result of one that returns a single value has the column `value`. */
+export function sqlFunction<Row>(fn: Parameters & { name: string; columns: Shape<Row> }): SqlFunction<Row> {
+  return { ...fn, columns: columns(fn.columns) };
+}
+
+/**
+ * Writes the call: `select … from pgmill.add_job(name => $1::text, priority => $2::int) as value`. Only arguments that
+ * were given are in it, so the defaults of the SQL function are the only ones.
+ */
+export function statement(fn: SqlFunction<unknown>, args: object): { text: string; values: unknown[] } {
+  const values: unknown[] = [];
+  const list = given(fn, args).map(([name, kind, value]) => {
+    values.push(write(kind, value, name));
+    return `${sqlName(name)} => $${values.length}::${kinds[kind].cast}`;
+  });
+  return { text: `select ${fn.columns.select} from pgmill.${fn.name}(${list.join(', ')}) as value`, values };
+}
+
+/** Writes a list of objects as a JSON array with the keys that add_jobs and fail_jobs read. */
+export function writeRows(parameters: Parameters, rows: readonly object[], what: string): string {
+  if (!Array.isArray(rows)) throw new InvalidArgumentError(`${what} must be an array.`);
+  const objects = rows.map((row: object) => {
+    const fields = given(parameters, row).map(([name, kind, value]) => {
+      const written = write(kind, value, name);
+      return `${JSON.stringify(snakeCase(name))}:${kind === 'json' ? written : JSON.stringify(written)}`;
+    });
+    return `{${fields.join(',')}}`;
+  });
+  return `[${objects.join(',')}]`;
+}
+
+const statementNames = new Map<string, string>();
+
+/** A name that belongs to this text alone, whoever else prepares statements on the connection. */
+export function statementName(text: string): string {
+  let name = statementNames.get(text);
+  if (name === undefined) {
+    name = `pgmill_${createHash('sha1').update(text).digest('hex').slice(0, 20)}`;
+    statementNames.set(text, name);
+  }
+  return name;
+}
+
+/**
+ * Whether the server has lost a prepared statement, has it already, or cannot use it since pgmill was updated. Outside
+ * of a transaction nothing was done then, and the call can be sent once more.
+ */
+export function isStatementLost(error: unknown): boolean {
+  const { code } = error as { code?: unknown };
+  return code === '26000' || code === '42P05' || code === '0A000';
+}
+
+/** The arguments that were given, checked by name: undefined is not given, null is. */
+function given({ required, optional }: Parameters, args: object): [string, KindName, unknown][] {
+  if (typeof args !== 'object' || args === null) throw new InvalidArgumentError('Arguments must be in an object.');
+  const found: [string, KindName, unknown][] = [];
+  for (const [name, value] of Object.entries(args)) {
+    const kind = ownKind(required, name) ?? ownKind(optional, name);
+    if (value === undefined && kind !== 'errorText') continue;
+    if (kind === undefined) {
+      const known = Object.keys({ ...required, ...optional }).join(', ');
+      throw new InvalidArgumentError(`There is no option "${name.slice(0, 40)}".`, { hint: `There are ${known}.` });
+    }
+    found.push([name, kind, value]);
+  }
+  for (const name of Object.keys(required)) {
+    if (!found.some(([each]) => each === name)) throw new InvalidArgumentError(`${name} is missing.`);
+  }
+  return found;
+}
+
+function ownKind(kindOf: Record<string, KindName> | undefined, name: string): KindName | undefined {
+  return kindOf !== undefined && Object.hasOwn(kindOf, name) ? kindOf[name] : undefined;
+}
+
+/** `from` and `to`, which are words of SQL, want quotes. */
+function sqlName(name: string): string {
+  return name === 'from' || name === 'to' ? `"${name}"` : snakeCase(name);
+}

@@ -1,0 +1,116 @@
+import pg from 'pg';
+import { statementName } from '../statement.js';
+import type { Tx } from '../types.js';
+
+export interface LinkOptions {
+  /** What the worker's own connections are made like. */
+  pool: pg.Pool;
+  /** Sends calls without waiting for the answers to those before. @default false */
+  pipeline?: boolean;
+  /** Made ready by this before anything else is sent. */
+  setUp?: (client: pg.Client) => Promise<unknown>;
+  /** An answer that takes longer means that the connection is dead; milliseconds. @default none */
+  answerWithin?: number;
+  /** Called when an established connection breaks, not when it is closed. */
+  onLost?: (error: unknown) => void;
+}
+
+/**
+ * A connection of the worker's own, outside the pool, so that handlers that use up the pool cannot starve the worker.
+ * When it breaks the next call opens another. Every method of PgMill takes it as `tx`.
+ */
+export class Link implements Tx {
+  readonly #options: LinkOptions;
+  #client: pg.Client | undefined;
+  #opening: Promise<pg.Client> | undefined;
+  #closed = false;
+  #prepared = true;
+
+  constructor(options: LinkOptions) {
+    this.#options = options;
+  }
+
+  /** The statement is prepared under a name, until the server turns out to lose those (PgBouncer before 1.21). */
+  async query(text: string, values?: unknown[]): Promise<{ rows: unknown[] }> {
+    const client = this.#client ?? (await this.open());
+    if (!this.#prepared) return client.query(text, values);
+    try {
+      return await client.query({ name: statementName(text), text, values: values ?? [] });
+    } catch (error) {
+      if (!isStatementLost(error)) throw error;
+      this.#prepared = false;
+      return client.query(text, values);
+    }
+  }
+
+  /** The connection, opened when there is none. */
+  open(): Promise<pg.Client> {
+    if (this.#client) return Promise.resolve(this.#client);
+    this.#opening ??= this.#open().finally(() => {
+      this.#opening = undefined;
+    });
+    return this.#opening;
+  }
+
+  /** Ends the connection, without waiting long for anything. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    const client = this.#client;
+    this.#client = undefined;
+    if (client) await end(client);
+  }
+
+  async #open(): Promise<pg.Client> {
+    if (this.#closed) throw new Error('The worker has stopped.');
+    const { setUp, onLost } = this.#options;
+    const client = new pg.Client(clientConfig(this.#options));
+    const drop = (error: unknown) => {
+      if (this.#client !== client) return;
+      this.#client = undefined;
+      onLost?.(error);
+      void end(client);
+    };
+    client.on('error', drop);
+    client.on('end', () => drop(new Error('The connection to the database was closed.')));
+    try {
+      await client.connect();
+      await setUp?.(client);
+      if (this.#closed) throw new Error('The worker has stopped.');
+    } catch (error) {
+      void end(client);
+      throw error;
+    }
+    this.#client = client;
+    return client;
+  }
+}
+
+/** The pool's own settings, so that a connection is made as the pool would make it. */
+export function clientConfig({ pool, pipeline = false, answerWithin }: LinkOptions): pg.ClientConfig {
+  const options = pool.options as pg.PoolConfig;
+  return {
+    ...options,
+    // pg hides the password from being spread.
+    ...(options.password !== undefined && { password: options.password }),
+    ...(answerWithin !== undefined && { query_timeout: answerWithin }),
+    connectionTimeoutMillis: options.connectionTimeoutMillis || 10_000,
+    keepAlive: true,
+    pipeline,
+  };
+}
+
+async function end(client: pg.Client): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, 500);
+  });
+  await Promise.race([client.end().catch(() => {}), late]);
+  clearTimeout(timer);
+  // A connection that does not end must not keep the process alive.
+  (client as unknown as { unref(): void }).unref();
+}
+
+function isStatementLost(error: unknown): boolean {
+  const { code } = error as { code?: unknown };
+  return code === '26000' || code === '42P05' || code === '0A000';
+}

@@ -1,0 +1,55 @@
+import { EventEmitter } from 'node:events';
+import type { PgMill } from '../pgmill.js';
+import type { AnyJobs, JobName } from '../types.js';
+import { drain } from './drain.js';
+import { type RunCounts, safeEmitter, type WorkerEvents } from './events.js';
+import type { RunOnceOptions } from './options.js';
+import { Runner } from './runner.js';
+import { readSettings } from './settings.js';
+import { Sleep } from './sleep.js';
+
+export type { RunCounts } from './events.js';
+
+/**
+ * Runs the jobs that are ready, and those they add, up to `limit` or until `deadline`; then returns the counts. Leaves no
+ * connection and no timer behind. An error of the database ends it.
+ */
+export async function runOnce<
+  Jobs = AnyJobs,
+  Names extends JobName<Jobs> = JobName<Jobs>,
+  Except extends JobName<Jobs> = never,
+>(mill: PgMill<Jobs>, options: RunOnceOptions<Jobs, Names, Except>): Promise<RunCounts> {
+  const settings = readSettings(options, 'limit deadline');
+  const { limit, deadline, stopTimeout, logger } = settings;
+  const end = performance.now() + deadline;
+  const sleep = new Sleep();
+  const runner = new Runner({
+    mill: mill as unknown as PgMill,
+    settings,
+    events: safeEmitter(new EventEmitter<WorkerEvents>(), logger),
+    onFree: () => setImmediate(() => sleep.wake()),
+    onReturn: () => {},
+  });
+  const { slots, counts } = runner;
+  const late = setTimeout(() => {
+    runner.releaseUnstarted();
+    sleep.wake();
+  }, deadline);
+  try {
+    runner.heartbeat.start();
+    await mill.tick({ tx: runner.link });
+    while (counts.claimed < limit && performance.now() < end) {
+      const { wakes } = sleep;
+      const room = Math.min(slots.room(), limit - counts.claimed);
+      const got = room > 0 ? await runner.claim(room) : 0;
+      if (got > 0) continue;
+      if (slots.running.size === 0) break;
+      await sleep.wait(Number.POSITIVE_INFINITY, wakes);
+    }
+    if (performance.now() < end) await slots.empty();
+  } finally {
+    clearTimeout(late);
+    await drain(runner, stopTimeout);
+  }
+  return counts;
+}

@@ -1,0 +1,152 @@
+import pg from 'pg';
+import type { PgMill } from '../pgmill.js';
+import { Deadlines } from './deadlines.js';
+import { type Emitter, noCounts } from './events.js';
+import { Heartbeat } from './heartbeat.js';
+import { Held } from './held.js';
+import { clientConfig, Link } from './link.js';
+import { runJob, timeOut } from './run-job.js';
+import type { Settings } from './settings.js';
+import { Settle } from './settle.js';
+import { Sleep } from './sleep.js';
+import { Slots } from './slots.js';
+import { runInTransaction } from './transaction.js';
+
+const lockTimeout = 'set lock_timeout = 2000';
+
+export interface RunnerOptions {
+  mill: PgMill;
+  settings: Settings;
+  events: Emitter;
+  /** A slot became free. */
+  onFree: () => void;
+  /** A job comes back, at once or later. */
+  onReturn: () => void;
+}
+
+/**
+ * Holds leases: claims jobs, runs them, renews their leases and settles them. When to claim, and how many, is for
+ * others to decide: Poll, or runOnce.
+ */
+export class Runner {
+  readonly mill: PgMill;
+  readonly settings: Settings;
+  readonly events: Emitter;
+  readonly counts = noCounts();
+  readonly slots: Slots;
+  readonly settle: Settle;
+  readonly heartbeat: Heartbeat;
+  /** Claims, heartbeats and all settling go here, so that no handler can starve them. */
+  readonly link: Link;
+  /** A connection for each transactional job that runs; made when the first one does. */
+  readonly transactions: pg.Pool;
+  /** Where jobs wait that cannot start yet; woken at the end. */
+  readonly pause = new Sleep();
+  readonly #deadlines: Deadlines;
+  #closing = false;
+  #ownsSession = false;
+
+  constructor({ mill, settings, events, onFree, onReturn }: RunnerOptions) {
+    this.mill = mill;
+    this.settings = settings;
+    this.events = events;
+    const { concurrency, prefetch, lease } = settings;
+    const { pool } = mill;
+    this.link = new Link({
+      pool,
+      pipeline: true,
+      answerWithin: Math.max(lease, 10_000),
+      setUp: async (client) => this.#ownsSession && client.query(lockTimeout),
+      onLost: (error) => events.emit('error', error),
+    });
+    this.transactions = new pg.Pool({ ...clientConfig({ pool }), max: concurrency });
+    this.transactions.on('error', (error) => events.emit('error', error));
+    const start = (held: Held) => (held.handler.transactional ? void runInTransaction(held, this) : runJob(held, this));
+    this.slots = new Slots({ concurrency, prefetch, start, onFree });
+    this.settle = new Settle({ mill, link: this.link, counts: this.counts, events, onReturn });
+    this.#deadlines = new Deadlines(this.slots.running, (held) => timeOut(held, this));
+    this.heartbeat = new Heartbeat({
+      mill,
+      link: this.link,
+      events,
+      lease,
+      held: () => this.slots.all.filter((held) => !held.settled && !held.committing),
+      lost: (held) => this.#lost(held),
+      cancelled: (held) => this.#cancelled(held),
+    });
+  }
+
+  /** Claims up to so many jobs and starts those that have a slot; returns how many there were. */
+  async claim(maxJobs: number): Promise<number> {
+    const { workerId: worker, filter, lease, unordered } = this.settings;
+    const jobs = await this.mill.getJobs({
+      worker,
+      maxJobs: Math.min(maxJobs, 10_000),
+      ...filter,
+      lease,
+      unordered,
+      tx: this.link,
+    });
+    this.counts.claimed += jobs.length;
+    this.slots.add(jobs.map((job) => new Held(job, this.settings.handlerOf(job.name))));
+    if (this.#closing) this.releaseUnstarted();
+    return jobs.length;
+  }
+
+  /** The handler starts now, and so does its time. */
+  begin(held: Held): void {
+    held.startedAt = performance.now();
+    held.deadline = held.startedAt + held.timeout;
+    this.#deadlines.watch(held.deadline);
+    this.events.emit('job:start', held.job);
+  }
+
+  end(held: Held): void {
+    this.slots.end(held);
+  }
+
+  /** Gives the job so many milliseconds from now. */
+  extend(held: Held, ms: number): void {
+    held.deadline = performance.now() + ms;
+    this.#deadlines.watch(held.deadline);
+  }
+
+  /** Gives back what has not started; from now on nothing does. */
+  releaseUnstarted(): void {
+    this.#closing = true;
+    this.slots.close();
+    for (const held of this.slots.dropAhead()) this.settle.release(held);
+    for (const held of this.slots.running) if (held.startedAt === 0 && !held.settled) this.settle.release(held);
+    this.pause.wake();
+  }
+
+  /** Gives back what would wait too long, because the jobs that run take longer than those before. */
+  releaseStuck(): void {
+    for (const held of this.slots.dropStuck()) this.settle.release(held);
+  }
+
+  /** The session is ours, not a pooler's: a row that somebody holds in a transaction must not hold up all other jobs. */
+  async ownsSession(): Promise<void> {
+    this.#ownsSession = true;
+    await this.link.query(lockTimeout).catch((error) => this.events.emit('error', error));
+  }
+
+  stopTimers(): void {
+    this.heartbeat.stop();
+    this.#deadlines.stop();
+  }
+
+  #lost(held: Held): void {
+    this.settle.lost(held);
+    this.slots.drop(held);
+    held.stop('lease_lost');
+  }
+
+  #cancelled(held: Held): void {
+    if (held.startedAt > 0) held.stop('cancelled');
+    else {
+      this.slots.drop(held);
+      this.settle.release(held);
+    }
+  }
+}

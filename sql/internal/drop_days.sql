@@ -1,0 +1,70 @@
+create or replace function pgmill.drop_days(
+  states  text[],
+  befores timestamptz[]
+)
+returns table (state text, removed bigint)
+language plpgsql
+security definer
+set search_path = pg_catalog, pgmill, pg_temp
+set lock_timeout = '20ms'
+as $$
+-- Drops the partitions of `finished` whose whole day is old.
+--
+--   states   completed, failed, cancelled
+--   befores  as many: what ended before then is old, each for its state; none in the future
+--
+-- Returns  a row for each dropped partition, with the number of jobs that were in it. At most 31 are dropped, the oldest first. One
+--          that is in use for longer than 20 ms is left for the next call, and all are unless the transaction is READ COMMITTED
+--          (an older snapshot could miscount them).
+-- Errors   none.
+-- Locks    each partition, EXCLUSIVE, while its jobs are counted, which holds up only retry_job; at last each partition, its `rest`
+--          and the table of its state, ACCESS EXCLUSIVE, to the end of the transaction. This waits at most 20 ms for each of the
+--          six tables that others use, and gives up at the first that takes longer, so nobody waits for it much longer than 100 ms.
+#variable_conflict use_column
+declare
+  v_leaves text[]   := '{}';
+  v_states text[]   := '{}';
+  v_counts bigint[] := '{}';
+  v_count  bigint;
+  l        record;
+begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    return;
+  end if;
+
+  for l in
+    select f.leaf, f.state
+    from pgmill.finished_leaves() f
+    join unnest(drop_days.states, drop_days.befores) b(state, before) on b.state = f.state
+    where f.ends <= b.before
+    order by f.starts, f.state
+    limit 31
+  loop
+    begin
+      execute format('lock table only pgmill.%I in exclusive mode', l.leaf);
+      execute format('select count(*) from pgmill.%I', l.leaf) into v_count;
+      v_leaves := v_leaves || l.leaf;
+      v_states := v_states || l.state;
+      v_counts := v_counts || v_count;
+    exception
+      when lock_not_available or undefined_table then null;  -- in use, or another cleanup was faster
+    end;
+  end loop;
+
+  -- All counting is done: from here on it has to be quick.
+  for i in 1..cardinality(v_leaves) loop
+    begin
+      execute format('drop table pgmill.%I', v_leaves[i]);
+    exception
+      when lock_not_available then return;
+    end;
+    state := v_states[i];
+    removed := v_counts[i];
+    return next;
+  end loop;
+end;
+$$;
+
+comment on function pgmill.drop_days is 'Drops the partitions of finished whose whole day is old.';
+
+select pgmill.grant_execute('pgmill.drop_days', null);
