@@ -81,7 +81,10 @@ export class Producer<Jobs> extends Connection {
    * Workers see the job when the transaction commits: `addJob('send-mail', { to }, { tx })` in a transaction of yours
    * adds it exactly when what you wrote there is committed.
    */
-  addJob<Name extends JobName<Jobs>>(name: Name, ...[payload, options]: PayloadArgument<Jobs[Name]>): Promise<string> {
+  async addJob<Name extends JobName<Jobs>>(
+    name: Name,
+    ...[payload, options]: PayloadArgument<Jobs[Name]>
+  ): Promise<string> {
     const { tx, ...settings } = options ?? {};
     return this.callForValue(addJob, { ...settings, name, payload }, tx);
   }

@@ -15,8 +15,9 @@ export interface PgMillOptions {
    */
   pool?: pg.Pool | undefined;
   /**
-   * Prepares each call once per connection, which saves 60 to 110 of about 250 µs. Turned off by itself as soon as
-   * the server loses a prepared statement, as PgBouncer before 1.21 does in transaction mode.
+   * Prepares each call once per connection, which saves a fifth of its time (measured: 50 of 255 µs for addJob, 80 of
+   * 340 for an empty getJobs). Turned off by itself when the server loses a prepared statement, as PgBouncer before
+   * 1.21 makes it seem in transaction mode; calls with `tx` never prepare.
    * @default true
    */
   preparedStatements?: boolean | undefined;

@@ -1,3 +1,5 @@
+import type { JobCron } from './types.js';
+
 /**
  * The one place where rows become objects. PostgreSQL does most of it: the select list names the columns in camel
  * case, writes bigint as text, and gives times and durations as milliseconds, so that neither a type parser of the
@@ -74,12 +76,11 @@ interface StoredError {
 
 interface StoredCron {
   name: string;
-  expression: string | null;
+  expression?: string | null;
   tick: string;
-  last_completed_at: string | null;
+  last_completed_at?: string | null;
 }
 
-function readCron(cron: StoredCron) {
-  const { name, expression, tick, last_completed_at: last } = cron;
-  return { name, expression, tick: new Date(tick), lastCompletedAt: last === null ? null : new Date(last) };
+function readCron({ name, expression = null, tick, last_completed_at: last }: StoredCron): JobCron {
+  return { name, expression, tick: new Date(tick), lastCompletedAt: last ? new Date(last) : null };
 }

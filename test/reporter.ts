@@ -123,7 +123,8 @@ function details({ diag }: Result): string {
 }
 
 function show(value: unknown): string {
-  return typeof value === 'string' ? value : JSON.stringify(value);
+  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  return text.length > 500 ? `${text.slice(0, 500)}…` : text;
 }
 
 function indent(text: string, by: number): string {

@@ -1,5 +1,6 @@
 import type { EventEmitter } from 'node:events';
 import type { LeasedJob } from '../types.js';
+import { describe } from './failure.js';
 
 export interface JobFailure {
   /** What the handler threw. */
@@ -81,6 +82,6 @@ function logOnce(logger: Pick<Console, 'error'>): (error: unknown) => void {
     if (now - (last.get(text) ?? Number.NEGATIVE_INFINITY) < 60_000) return;
     if (last.size >= 100) last.clear();
     last.set(text, now);
-    logger.error('pgmill:', error);
+    logger.error(`pgmill: ${describe(error)}`);
   };
 }

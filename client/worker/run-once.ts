@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import type { PgMill } from '../pgmill.js';
 import type { AnyJobs, JobName } from '../types.js';
-import { drain } from './drain.js';
+import { drain, within } from './drain.js';
 import { type RunCounts, safeEmitter, type WorkerEvents } from './events.js';
 import type { RunOnceOptions } from './options.js';
 import { Runner } from './runner.js';
@@ -31,10 +31,6 @@ export async function runOnce<
     onReturn: () => {},
   });
   const { slots, counts } = runner;
-  const late = setTimeout(() => {
-    runner.releaseUnstarted();
-    sleep.wake();
-  }, deadline);
   try {
     runner.heartbeat.start();
     await mill.tick({ tx: runner.link });
@@ -44,11 +40,10 @@ export async function runOnce<
       const got = room > 0 ? await runner.claim(room) : 0;
       if (got > 0) continue;
       if (slots.running.size === 0) break;
-      await sleep.wait(Number.POSITIVE_INFINITY, wakes);
+      await sleep.wait(end - performance.now(), wakes);
     }
-    if (performance.now() < end) await slots.empty();
+    await within(end - performance.now(), slots.empty());
   } finally {
-    clearTimeout(late);
     await drain(runner, stopTimeout);
   }
   return counts;

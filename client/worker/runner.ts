@@ -60,7 +60,7 @@ export class Runner {
       onLost: (error) => events.emit('error', error),
     });
     this.transactions = new pg.Pool({ ...clientConfig({ pool }), max: concurrency });
-    this.transactions.on('error', (error) => events.emit('error', error));
+    this.transactions.on('error', () => {}); // an idle connection broke, and the pool has dropped it
     const start = (held: Held) => (held.handler.transactional ? void runInTransaction(held, this) : runJob(held, this));
     this.slots = new Slots({ concurrency, prefetch, start, onFree });
     this.settle = new Settle({ mill, link: this.link, counts: this.counts, events, onReturn });

@@ -29,7 +29,7 @@ begin
   perform pgmill.check_interval('failed_after', cleanup.failed_after, '0', '100 years');
   perform pgmill.check_interval('cancelled_after', cleanup.cancelled_after, '0', '100 years');
 
-  -- Never in the future, which '1 month -30 days' would be in February.
+  -- Never in the future, which '-1 year 360 days' would be: it compares as zero.
   v_befores := array(
     select least(v_now, v_now - a.age)
     from unnest(array[cleanup.completed_after, cleanup.failed_after, cleanup.cancelled_after]) with ordinality a(age, ord)

@@ -37,7 +37,8 @@ begin
       v_made := v_made + 1;
     exception
       when lock_not_available then return v_made;
-      when check_violation then null;  -- a job of that day came into `rest` just now
+      -- A job of that day came into `rest` just now, or another session made the day while this one waited.
+      when check_violation or duplicate_table then null;
     end;
   end loop;
   return v_made;

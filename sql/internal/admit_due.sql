@@ -44,7 +44,8 @@ begin
       for update skip locked
     ) w
   ), gone as (
-    delete from pgmill.waiting w using picked p where w.id = p.id returning w.*
+    -- between: see claim
+    delete from pgmill.waiting w using picked p where w.id between p.id and p.id returning w.*
   ), admitted as (
     insert into pgmill.ready (
       id, queue, name, payload, priority, run_at, attempts, max_attempts,

@@ -19,9 +19,11 @@ as $$
 --          together; never over max.
 -- Errors   none. The power is clamped before it is taken: 2^60 is beyond every max.
 begin
-  return make_interval(secs => least(
-    extract(epoch from backoff.max)::float8,
-    extract(epoch from backoff.base)::float8 * power(2, least(greatest(backoff.attempts, 0), 60)) * (0.96 + random() * 0.08)));
+  return least(
+    make_interval(secs => least(
+      extract(epoch from backoff.max)::float8,
+      extract(epoch from backoff.base)::float8 * power(2, least(greatest(backoff.attempts, 0), 60)) * (0.96 + random() * 0.08))),
+    backoff.max);  -- a year of seconds is longer than a year of 12 months of 30 days, as which PostgreSQL compares it
 end;
 $$;
 

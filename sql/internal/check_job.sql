@@ -25,7 +25,7 @@ begin
   -- One expression for the ordinary case; the rest only finds out which argument to name.
   if check_job.name <> '' and length(check_job.name) <= 255
     and check_job.queue <> '' and length(check_job.queue) <= 255
-    and pg_column_size(check_job.payload) <= 1048576
+    and pg_column_size(check_job.payload) <= 1048576 and pg_column_compression(check_job.payload) is null
     and check_job.priority is not null
     and (check_job.run_at is null or isfinite(check_job.run_at))
     and check_job.max_attempts between 1 and 1000

@@ -10,7 +10,7 @@ set search_path = pg_catalog, pgmill, pg_temp
 as $$
 -- Checks the pairs (id, token) with which a worker names the leases it holds.
 --
---   ids, tokens  arrays of one length, at most 10000, without nulls
+--   ids, tokens  plain arrays of one length, at most 10000, without nulls
 --
 -- Returns  nothing.
 -- Errors   PM001.
@@ -22,6 +22,8 @@ begin
       format('There are %s ids and %s tokens.', cardinality(check_leases.ids), cardinality(check_leases.tokens)), 'Pass one token for each id, in the same order.');
   elsif cardinality(check_leases.ids) > 10000 then
     perform pgmill.reject(format('There are %s ids; the limit is 10000.', cardinality(check_leases.ids)), 'Call once for each 10000.');
+  elsif array_ndims(check_leases.ids) > 1 or array_ndims(check_leases.tokens) > 1 then
+    perform pgmill.reject('ids and tokens must have one dimension.', 'Pass plain arrays.');
   elsif array_position(check_leases.ids, null) is not null or array_position(check_leases.tokens, null) is not null then
     perform pgmill.reject('ids and tokens must hold no null.', 'Pass both as get_jobs returned them.');
   end if;

@@ -15,10 +15,13 @@ as $$
 --
 -- Returns  nothing.
 -- Errors   PM001; the message holds the size, never the value.
+declare
+  -- The whole of it, that is: a value that comes straight from a table may be compressed.
+  v_size int := pg_column_size(check_payload.value #> '{}');
 begin
-  if pg_column_size(check_payload.value) > 1048576 then
+  if v_size > 1048576 then
     perform pgmill.reject(
-      format('%s takes %s bytes; the limit is 1 MiB.', check_payload.argument, pg_column_size(check_payload.value)),
+      format('%s takes %s bytes; the limit is 1 MiB.', check_payload.argument, v_size),
       'Store the data in a table or an object store and pass its key.');
   end if;
 end;

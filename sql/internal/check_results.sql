@@ -20,7 +20,7 @@ begin
     return;
   elsif jsonb_typeof(check_results.results) <> 'array' or jsonb_array_length(check_results.results) <> check_results.count then
     perform pgmill.reject('results must be an array as long as ids.', 'Give one element for each id, null for none.');
-  elsif pg_column_size(check_results.results) > 1048576 then
+  elsif pg_column_size(check_results.results) > 1048576 or pg_column_compression(check_results.results) is not null then
     perform pgmill.check_payload('result', r) from jsonb_array_elements(check_results.results) r;
   end if;
 end;

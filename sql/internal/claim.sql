@@ -44,7 +44,9 @@ as $$
 -- Locks    the jobs' rows; passes over rows that others hold, and never waits.
 --
 -- The settings above pin the plan: a scan of ready_claim from its low end in each slot, merged, and no further than
--- max_jobs; then look-ups by id. A planner that has never seen the tables full would choose otherwise.
+-- max_jobs; then look-ups by id. A planner that has never seen the tables full would choose otherwise. Hence `between`, too:
+-- `=` would offer it a walk through the whole index of ids, which costs the same while the tables are empty, and a session
+-- keeps its plans when they fill.
 #variable_conflict use_column
 begin
   return query
@@ -58,7 +60,7 @@ begin
     limit claim.max_jobs
     for update skip locked
   ), gone as (
-    delete from pgmill.ready r using picked p where r.slot = p.slot and r.id = p.id returning r.*
+    delete from pgmill.ready r using picked p where r.slot = p.slot and r.id between p.id and p.id returning r.*
   ), leased as (
     insert into pgmill.running (
       id, queue, name, payload, priority, run_at, attempts, max_attempts,
@@ -73,7 +75,7 @@ begin
   )
   select
     l.id, l.token, l.queue, l.name, l.payload, l.priority, l.attempts, l.max_attempts, l.run_at, l.created_at, l.timeout, l.lease_until,
-    case when l.cron is not null then jsonb_build_object('name', l.cron, 'tick', l.cron_tick) end
+    case when l.cron is not null then pgmill.cron_context(l.cron, l.cron_tick) end
   from leased l
   order by l.priority, l.run_at, l.id;
 end;

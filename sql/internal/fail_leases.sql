@@ -41,7 +41,8 @@ begin
       with ordinality i(id, token, message, reason, retry_in, final, ord)
     order by i.id
   ), gone as (
-    delete from pgmill.running r using input i where r.id = i.id and r.token = i.token
+    -- between, and any below: see claim
+    delete from pgmill.running r using input i where r.id between i.id and i.id and r.token = i.token
     returning r.*, i.ord, i.message, i.reason, i.retry_in, i.final
   ), verdict as materialized (
     select
@@ -72,12 +73,17 @@ begin
     where v.state <> 'scheduled'
   ), freed as (
     delete from pgmill.job_key k using verdict v
-    where v.state <> 'scheduled' and v.unique_key is not null and k.queue = v.queue and k.unique_key = v.unique_key
+    where v.state <> 'scheduled' and v.unique_key is not null and k.queue = any (array[v.queue]) and k.unique_key = v.unique_key
   )
-  select i.id, coalesce(v.state, 'lease_lost'), case when v.state = 'scheduled' then v.next_run_at end
-  from input i
-  left join verdict v on v.ord = i.ord
-  order by i.ord;
+  -- Grouped, not joined: with the settings above a join would compare each input with each verdict.
+  select o.id, coalesce(max(o.state), 'lease_lost'), max(o.run_at)
+  from (
+    select i.id, i.ord, null as state, null as run_at from input i
+    union all
+    select v.id, v.ord, v.state, case when v.state = 'scheduled' then v.next_run_at end from verdict v
+  ) o
+  group by o.ord, o.id
+  order by o.ord;
 
   perform pgmill.wake(q.queue)
   from (select distinct w.queue from pgmill.waiting w where w.id = any (fail_leases.ids)) q;

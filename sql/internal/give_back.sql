@@ -17,7 +17,7 @@ as $$
 -- Gives jobs back without charging the attempt.
 --
 --   ids, tokens  the leases
---   run_at       not before then; null: the job's own run_at, which keeps its place in the order
+--   run_at       not before then; past: now; null: the job's own run_at, which keeps its place in the order
 --
 -- Returns  a row for each lease, in their order: scheduled or ready, with its run_at; cancelled (someone asked for that while it
 --          ran); lease_lost.
@@ -32,11 +32,12 @@ begin
   with input as materialized (
     select i.id, i.token, i.ord from unnest(give_back.ids, give_back.tokens) with ordinality i(id, token, ord) order by i.id
   ), gone as (
-    delete from pgmill.running r using input i where r.id = i.id and r.token = i.token returning r.*, i.ord
+    -- between, and any below: see claim
+    delete from pgmill.running r using input i where r.id between i.id and i.id and r.token = i.token returning r.*, i.ord
   ), verdict as materialized (
     select
       g.*,
-      coalesce(give_back.run_at, g.run_at) as next_run_at,
+      case when give_back.run_at is null then g.run_at else greatest(give_back.run_at, v_now) end as next_run_at,
       case when g.cancel_requested then 'cancelled' when give_back.run_at > v_now then 'scheduled' else 'ready' end as state
     from gone g
   ), later as (
@@ -70,15 +71,20 @@ begin
     where v.state = 'cancelled'
   ), freed as (
     delete from pgmill.job_key k using verdict v
-    where v.state = 'cancelled' and v.unique_key is not null and k.queue = v.queue and k.unique_key = v.unique_key
+    where v.state = 'cancelled' and v.unique_key is not null and k.queue = any (array[v.queue]) and k.unique_key = v.unique_key
   ), woken as materialized (
     select pgmill.wake(q.queue) from (select distinct v.queue from verdict v where v.state <> 'cancelled') q
   )
-  select i.id, coalesce(v.state, 'lease_lost'), case when v.state <> 'cancelled' then v.next_run_at end
-  from input i
-  left join verdict v on v.ord = i.ord
+  -- Grouped, not joined: see fail_leases.
+  select o.id, coalesce(max(o.state), 'lease_lost'), max(o.run_at)
+  from (
+    select i.id, i.ord, null as state, null as run_at from input i
+    union all
+    select v.id, v.ord, v.state, case when v.state <> 'cancelled' then v.next_run_at end from verdict v
+  ) o
   where (select count(*) from woken) >= 0
-  order by i.ord;
+  group by o.ord, o.id
+  order by o.ord;
 end;
 $$;
 

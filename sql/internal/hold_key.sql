@@ -10,6 +10,8 @@ create or replace function pgmill.hold_key(
 language plpgsql
 security definer
 set search_path = pg_catalog, pgmill, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 -- Takes a unique_key for a new job, or finds the live job that holds it.
 --

@@ -21,6 +21,7 @@ declare
   v_now     timestamptz := clock_timestamp();
   v_queues  text[];
   v_keyed   boolean;
+  v_new     bigint[];
   v_ords    bigint[]    := '{}';
   v_ids     bigint[]    := '{}';
   v_created boolean[]   := '{}';
@@ -30,10 +31,10 @@ begin
   select c.queues, c.keyed into v_queues, v_keyed from pgmill.check_jobs(add_jobs.jobs) c;
 
   if v_keyed then
-    for j in
-      select r.*, nextval('pgmill.job_id') as id from pgmill.read_jobs(add_jobs.jobs) r where r.unique_key is not null order by r.queue, r.unique_key, r.ord
-    loop
-      v_key := pgmill.hold_key(j.queue, j.unique_key, j.id, j.on_duplicate);
+    -- Ids in the order of the input, in which equally urgent jobs run; keys in their own.
+    v_new := array(select nextval('pgmill.job_id') from generate_series(1, jsonb_array_length(add_jobs.jobs)));
+    for j in select r.* from pgmill.read_jobs(add_jobs.jobs) r where r.unique_key is not null order by r.queue, r.unique_key, r.ord loop
+      v_key := pgmill.hold_key(j.queue, j.unique_key, v_new[j.ord], j.on_duplicate);
       if not v_key.written then
         perform pgmill.insert_job(
           v_key.live_id, j.queue, j.name, j.payload, j.priority, greatest(j.run_at, v_now), 0, j.max_attempts,
@@ -47,7 +48,7 @@ begin
 
   return query
   with input as materialized (
-    select nextval('pgmill.job_id') as id, r.* from pgmill.read_jobs(add_jobs.jobs) r where r.unique_key is null
+    select coalesce(v_new[r.ord], nextval('pgmill.job_id')) as id, r.* from pgmill.read_jobs(add_jobs.jobs) r where r.unique_key is null
   ), later as (
     insert into pgmill.waiting (
       id, queue, name, payload, priority, run_at, attempts, max_attempts, timeout, retry_base, retry_max, created_at)

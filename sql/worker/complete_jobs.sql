@@ -25,11 +25,13 @@ as $$
 --          lease_lost (the lease ran out and was reclaimed, or there is no such job).
 -- Errors   PM001 invalid_argument.
 -- Moves    running -> finished (completed), or running -> nothing.
--- Locks    the jobs' rows, by id; then the rows of their keys.
+-- Locks    the jobs' rows, by id; then the rows of their keys; then, of recurring jobs, those of their ticks.
 #variable_conflict use_column
 declare
-  v_now  timestamptz := clock_timestamp();
-  v_done bigint[];
+  v_now   timestamptz := clock_timestamp();
+  v_done  bigint[];
+  v_crons text[];
+  v_ticks timestamptz[];
 begin
   perform pgmill.check_leases(complete_jobs.ids, complete_jobs.tokens);
   if complete_jobs.keep is null then
@@ -41,7 +43,8 @@ begin
     -- In the order of the ids, and so are the locks: two calls with the same jobs wait, but never for each other.
     select i.id, i.token, i.ord from unnest(complete_jobs.ids, complete_jobs.tokens) with ordinality i(id, token, ord) order by i.id
   ), gone as (
-    delete from pgmill.running r using input i where r.id = i.id and r.token = i.token returning r.*, i.ord
+    -- between, and any below: see claim
+    delete from pgmill.running r using input i where r.id between i.id and i.id and r.token = i.token returning r.*, i.ord
   ), kept as (
     insert into pgmill.finished (
       id, queue, name, payload, priority, run_at, attempts, max_attempts,
@@ -54,9 +57,15 @@ begin
     from gone g
     where complete_jobs.keep
   ), freed as (
-    delete from pgmill.job_key k using gone g where g.unique_key is not null and k.queue = g.queue and k.unique_key = g.unique_key
+    delete from pgmill.job_key k using gone g where g.unique_key is not null and k.queue = any (array[g.queue]) and k.unique_key = g.unique_key
   )
-  select array_agg(g.id) into v_done from gone g;
+  select array_agg(g.ord), array_agg(g.cron) filter (where g.cron is not null), array_agg(g.cron_tick) filter (where g.cron is not null)
+  into v_done, v_crons, v_ticks
+  from gone g;
+
+  if v_crons is not null then
+    update pgmill.cron_tick t set completed_at = v_now from unnest(v_crons, v_ticks) c(cron, tick) where t.cron = c.cron and t.tick = c.tick;
+  end if;
 
   if cardinality(v_done) = cardinality(complete_jobs.ids) then
     return query select i.id, 'completed' from unnest(complete_jobs.ids) with ordinality i(id, ord) order by i.ord;
@@ -65,7 +74,7 @@ begin
     select
       i.id,
       case
-        when i.id = any (v_done) then 'completed'
+        when i.ord = any (v_done) then 'completed'
         when exists (
           select from pgmill.finished f where f.id = i.id and f.token = i.token and f.state = 'completed'
         ) then 'already_completed'

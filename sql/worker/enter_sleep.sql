@@ -15,7 +15,7 @@ as $$
 --
 -- Returns  nothing. The locks stay with the connection until leave_sleep, or until it closes.
 -- Errors   PM001 invalid_argument; 55P03 after 5 seconds behind a transaction that adds jobs, or behind another sleeping worker:
---          look for jobs and call again. A longer wait would hold back vacuum.
+--          look for jobs and call again, or leave_sleep: locks already taken stay. A longer wait would hold back vacuum.
 -- Locks    the wake locks of the queues, exclusively, in the order of their hashes.
 begin
   perform pgmill.check_filters(enter_sleep.queues, null, null);

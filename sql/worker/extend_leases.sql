@@ -36,13 +36,15 @@ begin
   with input as materialized (
     select i.id, i.token, i.ord from unnest(extend_leases.ids, extend_leases.tokens) with ordinality i(id, token, ord) order by i.id
   ), extended as (
-    update pgmill.running r set lease_until = v_until from input i where r.id = i.id and r.token = i.token
-    returning i.ord, r.cancel_requested
+    -- between: see claim
+    update pgmill.running r set lease_until = v_until from input i where r.id between i.id and i.id and r.token = i.token
+    returning i.id, i.ord, case when r.cancel_requested then 'cancel_requested' else 'extended' end as outcome
   )
-  select i.id, case when e.ord is null then 'lease_lost' when e.cancel_requested then 'cancel_requested' else 'extended' end
-  from input i
-  left join extended e on e.ord = i.ord
-  order by i.ord;
+  -- Grouped, not joined: see fail_leases.
+  select o.id, coalesce(max(o.outcome), 'lease_lost')
+  from (select i.id, i.ord, null as outcome from input i union all select e.id, e.ord, e.outcome from extended e) o
+  group by o.ord, o.id
+  order by o.ord;
 end;
 $$;
 

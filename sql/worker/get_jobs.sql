@@ -30,7 +30,8 @@ set jit = off
 set enable_seqscan = off
 set enable_bitmapscan = off
 as $$
--- Claims jobs: from commit on, the worker holds a lease on each. Lets due scheduled jobs in first.
+-- Claims jobs: from commit on, the worker holds a lease on each. Lets due scheduled jobs in first, the earliest 1000 (or
+-- max_jobs) of each queue; tick lets in many more.
 --
 --   worker        who claims; shown in the job while it runs, and in its errors
 --   max_jobs      1 to 10000
@@ -75,31 +76,10 @@ begin
     return;
   end if;
 
-  -- Several queues in one order: first see how many of the most urgent jobs lie in each, then claim so many from each.
-  -- Locking max_jobs in every queue and keeping a part would hide the rest from other workers.
   return query
   select c.*
-  from (
-    select r.queue, count(*)::int as take
-    from (
-      select r.queue
-      from (select distinct q from unnest(get_jobs.queues) q) q(queue)
-      cross join lateral (
-        select r.queue, r.priority, r.run_at, r.id
-        from pgmill.ready r
-        where r.queue = q.queue
-          and (get_jobs.names is null or r.name = any (get_jobs.names))
-          and (get_jobs.except_names is null or r.name <> all (get_jobs.except_names))
-        order by r.priority, r.run_at, r.id
-        limit get_jobs.max_jobs
-      ) r
-      order by r.priority, r.run_at, r.id
-      limit get_jobs.max_jobs
-    ) r
-    group by r.queue
-  ) s
-  cross join lateral pgmill.claim(get_jobs.worker, s.take, s.queue, get_jobs.names, get_jobs.except_names, v_now, get_jobs.lease) c
-  order by c.priority, c.run_at, c.id;
+  from pgmill.claim_across(
+    get_jobs.worker, get_jobs.max_jobs, get_jobs.queues, get_jobs.names, get_jobs.except_names, v_now, get_jobs.lease) c;
 end;
 $$;
 

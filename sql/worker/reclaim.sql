@@ -20,6 +20,7 @@ as $$
 -- Moves    running -> waiting; after the last attempt, running -> finished (failed); running -> finished (cancelled).
 -- Locks    the jobs' rows; passes over rows that others hold (their lease is just being extended or settled), never waits.
 declare
+  v_now    timestamptz := clock_timestamp();
   v_ids    bigint[];
   v_tokens uuid[];
 begin
@@ -31,7 +32,7 @@ begin
   from (
     select r.id, r.token
     from pgmill.running r
-    where r.lease_until < clock_timestamp()
+    where r.lease_until < v_now
     order by r.lease_until
     limit reclaim.max_jobs
     for update skip locked

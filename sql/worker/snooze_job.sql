@@ -1,9 +1,9 @@
 create or replace function pgmill.snooze_job(
-  id     bigint,
-  token  uuid,
-  run_at timestamptz
+  id           bigint,
+  token        uuid,
+  out state    text,
+  inout run_at timestamptz
 )
-returns text
 language plpgsql
 security definer
 set search_path = pg_catalog, pgmill, pg_temp
@@ -13,7 +13,8 @@ as $$
 --   id, token  the lease, as get_jobs returned it
 --   run_at     not before then; past: now
 --
--- Returns  scheduled; ready, when run_at is past; cancelled (someone asked for that meanwhile); lease_lost.
+-- Returns  one row: state is scheduled, or ready when run_at is past, and run_at the job's; cancelled (someone asked for that
+--          meanwhile) or lease_lost (the lease is not current; nothing changed), and run_at is null.
 -- Errors   PM001 invalid_argument.
 -- Moves    running -> waiting or ready; running -> finished (cancelled).
 -- Locks    the job's row; then the row of its key.
@@ -23,7 +24,8 @@ begin
     perform pgmill.reject('run_at must not be null.', 'Say when the job should run, or use release_jobs.');
   end if;
   perform pgmill.check_run_at('run_at', snooze_job.run_at);
-  return (select g.state from pgmill.give_back(array[snooze_job.id], array[snooze_job.token], snooze_job.run_at) g);
+  select g.state, g.run_at_now into snooze_job.state, snooze_job.run_at
+  from pgmill.give_back(array[snooze_job.id], array[snooze_job.token], snooze_job.run_at) g;
 end;
 $$;
 

@@ -23,11 +23,13 @@ begin
     -- Evaluated from top to bottom: what takes table locks comes last, so that they are held for the shortest time.
     select 1 as ord, 'reclaim' as task, pgmill.reclaim() as changed
     union all
-    select 2, 'admit', pgmill.admit_all_due()
+    select 2, 'cron', pgmill.fire_due_crons()
     union all
-    select 3, 'partitions', pgmill.add_partitions()
+    select 3, 'admit', pgmill.admit_all_due()
     union all
-    select 4, 'ring', pgmill.turn_ring()::int::bigint
+    select 4, 'partitions', pgmill.add_partitions()
+    union all
+    select 5, 'ring', pgmill.turn_ring()::int::bigint
   ) t
   where t.changed > 0;
 end;

@@ -25,11 +25,15 @@ export async function open(t: Test) {
 }
 
 /** Waits for a condition, not for a time; says which one when it does not come. */
-export async function until<Value>(what: string, condition: () => Value | Promise<Value>, patience = 20_000) {
+export async function until<Value>(
+  what: string,
+  condition: () => Value | Promise<Value>,
+  patience = 20_000,
+): Promise<Exclude<Value, false | undefined | null>> {
   const end = performance.now() + patience;
   for (;;) {
     const value = await condition();
-    if (value) return value;
+    if (value) return value as Exclude<Value, false | undefined | null>;
     if (performance.now() > end) throw new Error(`This did not come within ${patience} ms: ${what}`);
     await sleep(5);
   }

@@ -149,12 +149,14 @@ t.test('stops within 100 ms when idle', async (t) => {
 });
 
 t.test('stopping before it has started, and without ever starting, does nothing', async (t) => {
-  const { worker } = await open(t);
+  const { mill, worker, state } = await open(t);
+  const id = await mill.addJob('job');
   const w = worker({ handlers: { job: () => {} } });
   await w.stop();
   const started = w.start();
   await w.stop();
   await started;
+  t.equal(await state(id), 'ready');
 });
 
 t.test('takes only jobs that it has handlers for', async (t) => {

@@ -37,9 +37,18 @@ t.test('the top level holds only what belongs there', async (t) => {
   );
 });
 
-t.test('the lock file names no registry', async (t) => {
+t.test('the lock file names no registry, and lacks nothing, so that npm ci works on every machine', async (t) => {
   const { packages } = JSON.parse(readFileSync('package-lock.json', 'utf8'));
   t.not(Object.keys(packages).length, 0);
+  const locked = new Set(Object.keys(packages).map((name) => name.replace(/^.*node_modules\//, '')));
+  for (const [name, { dependencies, optionalDependencies }] of Object.entries<Record<string, object>>(packages)) {
+    const wanted = Object.keys({ ...dependencies, ...optionalDependencies });
+    t.same(
+      wanted.filter((each) => !locked.has(each)),
+      [],
+      name,
+    ); // npm leaves out what the registry lacked that day
+  }
   t.same(
     Object.keys(packages).filter((name) => packages[name].resolved),
     [],

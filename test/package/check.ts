@@ -41,6 +41,8 @@ try {
     tarball,
     '--profile',
     'esm-only',
+    '--exclude-entrypoints',
+    'install.sql',
     '--no-emoji',
   ]);
   useIt();

@@ -261,11 +261,11 @@ t.test('refuses nulls, and times that are not finite or of another age', async (
   }
 });
 
-t.test('says never by PM201 where a schedule is checked', async (t) => {
-  await t.rejects(db.sql(`select pgmill.cron_check('0 0 30 2 *', 'UTC')`), { code: 'PM201', message: /never/, hint: /L/ });
-  await t.rejects(db.sql(`select pgmill.cron_check('0 0 1 1', 'UTC')`), { code: 'PM201' });
-  await t.rejects(db.sql(`select pgmill.cron_check('@daily', 'CEST')`), { code: 'PM202' });
-  await t.resolves(db.sql(`select pgmill.cron_check('0 0 29 2 *', 'Europe/Amsterdam')`));
+t.test('says never by PM201 where a schedule is added', async (t) => {
+  await t.rejects(db.sql(`select pgmill.cron_upsert('a', '0 0 30 2 *')`), { code: 'PM201', message: /never/, hint: /L/ });
+  await t.rejects(db.sql(`select pgmill.cron_upsert('a', '0 0 1 1')`), { code: 'PM201' });
+  await t.rejects(db.sql(`select pgmill.cron_upsert('a', '@daily', timezone => 'CEST')`), { code: 'PM202' });
+  await t.resolves(db.sql(`select pgmill.cron_upsert('a', '0 0 29 2 *', timezone => 'Europe/Amsterdam')`));
 });
 
 t.test('does not depend on the settings of the session', async (t) => {

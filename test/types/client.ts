@@ -140,5 +140,5 @@ export function workers() {
   // @ts-expect-error the payload has no such property
   mill.worker({ handlers: { ...others, 'send-mail': (payload) => payload.from } });
   // @ts-expect-error a handler is missing here too
-  mill.runOnce({ handlers: { 'send-mail': () => {} } });
+  void mill.runOnce({ handlers: { 'send-mail': () => {} } });
 }
