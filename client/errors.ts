@@ -43,12 +43,6 @@ export class JobRunningError extends PgMillError {
   override readonly code = 'PM005';
 }
 
-/** PM006: there is no such job, or it is finished. */
-export class JobNotFoundError extends PgMillError {
-  override readonly name = 'JobNotFoundError';
-  override readonly code = 'PM006';
-}
-
 /** PM101: the database was installed by a newer pgmill. */
 export class NewerSchemaError extends PgMillError {
   override readonly name = 'NewerSchemaError';
@@ -85,7 +79,6 @@ const classes: Record<string, typeof PgMillError> = {
   PM003: AlreadyCompletedError,
   PM004: DuplicateKeyError,
   PM005: JobRunningError,
-  PM006: JobNotFoundError,
   PM101: NewerSchemaError,
   PM102: ChangedHistoryError,
   PM201: InvalidCronError,

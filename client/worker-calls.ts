@@ -81,10 +81,10 @@ const extendLeases = sqlFunction<Extended>({
   columns: outcome,
 });
 const releaseJobs = sqlFunction<Released>({ name: 'release_jobs', required: leases, columns: outcome });
-const snoozeJob = sqlFunction<{ value: Snoozed['state'] }>({
+const snoozeJob = sqlFunction<Snoozed>({
   name: 'snooze_job',
   required: { ...lease, runAt: 'time' },
-  columns: { value: 'plain' },
+  columns: ending,
 });
 
 /** The functions of sql/worker/ that claim jobs and settle them. */
@@ -145,8 +145,8 @@ export class WorkerCalls<Jobs> extends Producer<Jobs> {
 
   /** Hands a job back to run later, attempt not charged. */
   async snoozeJob(id: string, token: string, runAt: Date, { tx }: TxOption = {}): Promise<Snoozed> {
-    const state = await this.callForValue(snoozeJob, { id, token, runAt }, tx);
-    return { state, runAt: state === 'scheduled' || state === 'ready' ? runAt : null };
+    const [row] = await this.call(snoozeJob, { id, token, runAt }, tx);
+    return row as Snoozed;
   }
 }
 

@@ -54,7 +54,7 @@ export interface Failure extends Lease, FailureSettings {
 /** What became of a job that did not complete; `lease_lost`: nothing changed. */
 export interface Ending<State extends JobState> {
   state: State | 'lease_lost';
-  /** When it is to run next; null when it is not, or not ours to say. */
+  /** When it is to run next; null when it is not. */
   runAt: Date | null;
 }
 

@@ -138,4 +138,5 @@ create table pgmill.cron_tick (
 create materialized view pgmill.timezone as
 select z.name from pg_catalog.pg_timezone_names z;
 
+-- cron_zone: look up one name.
 create unique index timezone_name on pgmill.timezone (name);

@@ -218,14 +218,15 @@ begin
     return;
   end if;
   for v_drop in
-    select format('drop view %s', c.oid::regclass)
-    from pg_class c
-    where c.relnamespace = 'pgmill'::regnamespace and c.relkind = 'v'
-    union all
+    -- Functions first: some return the rows of a view.
     (select format('drop %s %s', case p.prokind when 'p' then 'procedure' else 'function' end, p.oid::regprocedure)
      from pg_proc p
      where p.pronamespace = 'pgmill'::regnamespace and p.prokind in ('f', 'p')
      order by p.oid desc)
+    union all
+    select format('drop view %s', c.oid::regclass)
+    from pg_class c
+    where c.relnamespace = 'pgmill'::regnamespace and c.relkind = 'v'
   loop
     begin
       execute v_drop;

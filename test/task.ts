@@ -10,7 +10,7 @@ export interface Task {
 }
 
 /** For a whole test file. tap's own limit (TAP_TIMEOUT) comes first and says which test it was. */
-export const limits = { test: 120_000, file: 300_000 };
+export const limits = { test: 240_000, file: 300_000 };
 
 const processGroups = new Set<number>();
 process.on('exit', () => {

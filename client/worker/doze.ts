@@ -75,7 +75,7 @@ export class Doze {
       } catch (error) {
         if (!this.#enabled) break;
         // Others add jobs in one long transaction, or sleep themselves: look for jobs and try again.
-        if ((error as { code?: unknown }).code === '55P03') look();
+        if (isTimeout(error)) look();
         else {
           events.emit('error', error);
           await this.#pause.wait(backoff(failures++));
@@ -84,4 +84,10 @@ export class Doze {
     }
     this.#working = false;
   }
+}
+
+/** enter_sleep waits no longer than 5 seconds; the user's settings may allow it less. */
+function isTimeout(error: unknown): boolean {
+  const { code } = error as { code?: unknown };
+  return code === '55P03' || code === '57014';
 }

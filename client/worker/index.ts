@@ -3,5 +3,4 @@ export type { JobFailure, RunCounts, WorkerEvents } from './events.js';
 export type { Handler, HandlerEntry, HandlerSettings, Handlers } from './handlers.js';
 export type { RunOnceOptions, WorkerOptions } from './options.js';
 export { FinalError, JobStoppedError, SnoozeError, type StopCode } from './reasons.js';
-export { runOnce } from './run-once.js';
-export { Worker } from './worker.js';
+export type { Worker } from './worker.js';

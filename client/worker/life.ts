@@ -1,6 +1,6 @@
 import type { PgMill } from '../pgmill.js';
 import { Doze } from './doze.js';
-import { drain } from './drain.js';
+import { drain, within } from './drain.js';
 import type { Emitter } from './events.js';
 import { Link } from './link.js';
 import { Listen } from './listen.js';
@@ -9,6 +9,9 @@ import { Runner } from './runner.js';
 import type { Settings } from './settings.js';
 import { Sleep } from './sleep.js';
 import { Upkeep } from './upkeep.js';
+
+/** How long a claim may take when we stop, in milliseconds. */
+const claimPatience = 2000;
 
 /** What a worker is made of, from start() to stop(). Each part runs by itself, and they wake each other. */
 export class Life {
@@ -71,6 +74,8 @@ export class Life {
     this.#poll.stop();
     this.#listen.stop();
     this.#upkeep.stop();
+    // A claim that is under way may bring jobs; they are given back too.
+    await within(claimPatience, this.#loop ?? Promise.resolve());
     await Promise.all([this.#doze.stop(), drain(this.#runner, this.#settings.stopTimeout)]);
     await this.#loop;
   }

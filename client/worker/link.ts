@@ -22,6 +22,7 @@ export interface LinkOptions {
 export class Link implements Tx {
   readonly #options: LinkOptions;
   #client: pg.Client | undefined;
+  #connecting: pg.Client | undefined;
   #opening: Promise<pg.Client> | undefined;
   #closed = false;
   #prepared = true;
@@ -55,6 +56,7 @@ export class Link implements Tx {
   /** Ends the connection, without waiting long for anything. */
   async close(): Promise<void> {
     this.#closed = true;
+    if (this.#connecting) cut(this.#connecting);
     const client = this.#client;
     this.#client = undefined;
     if (client) await end(client);
@@ -62,8 +64,8 @@ export class Link implements Tx {
 
   async #open(): Promise<pg.Client> {
     if (this.#closed) throw new Error('The worker has stopped.');
-    const { setUp, onLost } = this.#options;
-    const client = new pg.Client(clientConfig(this.#options));
+    const { pool, pipeline = false, answerWithin, setUp, onLost } = this.#options;
+    const client = new pg.Client({ ...clientConfig(pool), pipeline, query_timeout: answerWithin });
     const drop = (error: unknown) => {
       if (this.#client !== client) return;
       this.#client = undefined;
@@ -72,13 +74,17 @@ export class Link implements Tx {
     };
     client.on('error', drop);
     client.on('end', () => drop(new Error('The connection to the database was closed.')));
+    this.#connecting = client;
     try {
       await client.connect();
+      await (pool.options as pg.PoolConfig).onConnect?.(client);
       await setUp?.(client);
       if (this.#closed) throw new Error('The worker has stopped.');
     } catch (error) {
-      void end(client);
+      cut(client);
       throw error;
+    } finally {
+      this.#connecting = undefined;
     }
     this.#client = client;
     return client;
@@ -86,30 +92,30 @@ export class Link implements Tx {
 }
 
 /** The pool's own settings, so that a connection is made as the pool would make it. */
-export function clientConfig({ pool, pipeline = false, answerWithin }: LinkOptions): pg.ClientConfig {
+export function clientConfig(pool: pg.Pool): pg.PoolConfig {
   const options = pool.options as pg.PoolConfig;
   return {
     ...options,
     // pg hides the password from being spread.
     ...(options.password !== undefined && { password: options.password }),
-    ...(answerWithin !== undefined && { query_timeout: answerWithin }),
     connectionTimeoutMillis: options.connectionTimeoutMillis || 10_000,
     keepAlive: true,
-    pipeline,
   };
 }
 
+/** Ends a connection after the calls under way; cuts it when they take long. */
 async function end(client: pg.Client): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, 500);
-  });
-  await Promise.race([client.end().catch(() => {}), late]);
-  clearTimeout(timer);
-  // A connection that does not end must not keep the process alive.
-  (client as unknown as { unref(): void }).unref();
+  const late = setTimeout(() => cut(client), 500);
+  await client.end().catch(() => {});
+  clearTimeout(late);
 }
 
+/** Closes the socket: whatever waits for this connection fails now. pg has no call for that. */
+function cut(client: pg.Client): void {
+  (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+}
+
+/** A statement is unknown, known already or out of date: nothing was run, so the call can be sent once more. */
 function isStatementLost(error: unknown): boolean {
   const { code } = error as { code?: unknown };
   return code === '26000' || code === '42P05' || code === '0A000';

@@ -40,6 +40,8 @@ export class Runner {
   readonly link: Link;
   /** A connection for each transactional job that runs; made when the first one does. */
   readonly transactions: pg.Pool;
+  /** An answer that takes longer never comes, in milliseconds: the connection is dead. */
+  readonly patience: number;
   /** Where jobs wait that cannot start yet; woken at the end. */
   readonly pause = new Sleep();
   readonly #deadlines: Deadlines;
@@ -52,14 +54,15 @@ export class Runner {
     this.events = events;
     const { concurrency, prefetch, lease } = settings;
     const { pool } = mill;
+    this.patience = Math.max(lease, 10_000);
     this.link = new Link({
       pool,
       pipeline: true,
-      answerWithin: Math.max(lease, 10_000),
+      answerWithin: this.patience,
       setUp: async (client) => this.#ownsSession && client.query(lockTimeout),
       onLost: (error) => events.emit('error', error),
     });
-    this.transactions = new pg.Pool({ ...clientConfig({ pool }), max: concurrency });
+    this.transactions = new pg.Pool({ ...clientConfig(pool), max: concurrency });
     this.transactions.on('error', () => {}); // an idle connection broke, and the pool has dropped it
     const start = (held: Held) => (held.handler.transactional ? void runInTransaction(held, this) : runJob(held, this));
     this.slots = new Slots({ concurrency, prefetch, start, onFree });

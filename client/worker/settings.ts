@@ -41,7 +41,8 @@ const day = 86_400 * second;
 const year = 365 * day;
 
 /** What both take; worker() and runOnce() add their own. */
-const common = 'handlers names exceptNames concurrency queues timeout lease keep unordered prefetch stopTimeout workerId logger';
+const common =
+  'handlers names exceptNames concurrency queues timeout lease keep unordered prefetch stopTimeout workerId logger';
 
 /** Reads the options of mill.worker(), or with `known` 'limit deadline' those of mill.runOnce(). */
 export function readSettings(options: AnyOptions, known = 'pollInterval listen'): Settings {
@@ -110,7 +111,9 @@ function nameFilter({ names, exceptNames }: AnyOptions, handlers: Map<string, Jo
 function checkNames(options: object, known: string): void {
   const unknown = Object.keys(options).find((name) => !known.split(' ').includes(name));
   if (unknown !== undefined) {
-    throw new InvalidArgumentError(`There is no option "${unknown}".`, { hint: `There are ${known.replaceAll(' ', ', ')}.` });
+    throw new InvalidArgumentError(`There is no option "${unknown}".`, {
+      hint: `There are ${known.replaceAll(' ', ', ')}.`,
+    });
   }
 }
 

@@ -12,7 +12,10 @@ export interface Check {
  * Was every file done exactly once? Three books must agree: the rows of the files, the results that the jobs wrote, and
  * the jobs that completed.
  */
-export async function checkFiles(pool: pg.Pool, insights: Insight[], found: Found): Promise<Check> {
+export async function checkFiles(
+  pool: pg.Pool,
+  { insights, found, failures }: { insights: Insight[]; found: Found; failures: string[] },
+): Promise<Check> {
   const { rows } = await pool.query(`
     with per_file as (
       select f.id, count(r.file) as results, count(j.id) filter (where j.state = 'completed') as completed,
@@ -50,8 +53,9 @@ export async function checkFiles(pool: pg.Pool, insights: Insight[], found: Foun
   ];
   if (later > 0) lines.push(`  ${count(later, 'file')} failed at first and came back (1 in 500 does so on purpose).`);
   if (vanished > 0) lines.push(`  ${count(vanished, 'file')} of them had vanished before the job ran.`);
-  if (never > 0) lines.push(`  ${count(never, 'file')} not done; ${count(jobs.failed, 'job')} failed:`);
+  if (never > 0) lines.push(`  ${count(never, 'file')} not done; ${count(jobs.failed, 'job')} failed:`, ...failures);
   if (more > 0) lines.push(`  ${count(more, 'file')} done more than once.`);
   if (found.unreadable.length > 0) lines.push(`  ${count(found.unreadable.length, 'folder')} could not be read.`);
+  lines.push(holds ? '  The check holds.' : '  THE CHECK DOES NOT HOLD.');
   return { lines, holds };
 }

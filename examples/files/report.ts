@@ -51,8 +51,13 @@ export async function bestLines(pool: pg.Pool): Promise<string[]> {
 export async function failedLines(mill: PgMill<Jobs>, queue: string): Promise<string[]> {
   const failed = await mill.findJobs({ queue, state: 'failed', maxJobs: 10 });
   return failed.map(({ payload, errors }) => {
-    const message = errors.at(-1)?.message.split('\n')[0] ?? '';
-    return `  ${(payload as Jobs['demo.file']).path}: ${message.replace(/\p{Cc}/gu, '?')}`;
+    // The first line of the stack, without the name of the error's class.
+    const message =
+      errors
+        .at(-1)
+        ?.message.split('\n')[0]
+        ?.replace(/^\w*Error: /, '') ?? '';
+    return `    ${(payload as Jobs['demo.file']).path}: ${message.replace(/\p{Cc}/gu, '?')}`;
   });
 }
 

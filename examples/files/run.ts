@@ -23,11 +23,13 @@ export interface RunOptions {
 export async function runJobs({ mill, pool, queue, folder, except, concurrency, stop }: RunOptions) {
   const found = new Found();
   const progress = new Progress(found);
+  const log = (...parts: unknown[]) => progress.log(parts.join(' '));
   const worker = mill.worker({
     queues: [queue],
     concurrency,
     timeout: 30 * 60_000, // a file may be very large
     stopTimeout: 5000,
+    logger: { error: log, warn: log },
     handlers: handlers(pool, folder),
   });
   watch(worker, progress);
@@ -58,7 +60,6 @@ function watch(worker: Worker<Jobs>, progress: Progress): void {
     if (state === 'failed') progress.failed += 1;
     else progress.retries += 1;
   });
-  worker.on('error', (error) => progress.log(`The worker met an error and goes on: ${(error as Error).message}`));
 }
 
 /** The running job learns of it through its signal. */

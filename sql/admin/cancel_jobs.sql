@@ -23,7 +23,7 @@ as $$
 --   unique_key             null: any
 --
 -- Returns  how many jobs were cancelled, or newly asked to stop. Jobs that are added or changed while this runs may be passed over.
--- Errors   PM001 invalid_argument.
+-- Errors   PM001 invalid_argument; 40P01 when another transaction replaces several of these jobs by their unique_key just now: call again.
 -- Moves    waiting -> finished (cancelled); ready -> finished (cancelled).
 -- Locks    the jobs' rows, by id, room by room in the order waiting, ready, running; then the rows of their keys. Waits for
 --          calls that are just moving one of the jobs.

@@ -12,7 +12,7 @@ as $$
 -- Forgets jobs that ended long enough ago. Call it every hour or day, outside of a longer transaction, which would keep its locks.
 --
 --   completed_after, failed_after, cancelled_after
---     how long to keep jobs after they ended so: 0 to 100 years
+--     how long to keep jobs after they ended so: 0 to 36600 days, a hundred years
 --
 -- Returns  three rows: how many jobs it removed of each state. A day (UTC) that is old as a whole is dropped at once, with all its
 --          jobs; others are deleted, at most 100,000 of each state in one call: call again while it removes as many.
@@ -25,9 +25,9 @@ declare
   v_befores timestamptz[];
   v_removed bigint[];
 begin
-  perform pgmill.check_interval('completed_after', cleanup.completed_after, '0', '100 years');
-  perform pgmill.check_interval('failed_after', cleanup.failed_after, '0', '100 years');
-  perform pgmill.check_interval('cancelled_after', cleanup.cancelled_after, '0', '100 years');
+  perform pgmill.check_interval('completed_after', cleanup.completed_after, '0', '36600 days');
+  perform pgmill.check_interval('failed_after', cleanup.failed_after, '0', '36600 days');
+  perform pgmill.check_interval('cancelled_after', cleanup.cancelled_after, '0', '36600 days');
 
   -- Never in the future, which '-1 year 360 days' would be: it compares as zero.
   v_befores := array(

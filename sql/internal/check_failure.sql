@@ -22,7 +22,7 @@ begin
   elsif check_failure.reason is null or check_failure.reason not in ('error', 'timeout') then
     perform pgmill.reject('reason is not known.', 'Use error or timeout.');
   elsif check_failure.retry_in is not null then
-    perform pgmill.check_interval('retry_in', check_failure.retry_in, '0', '10 years');
+    perform pgmill.check_interval('retry_in', check_failure.retry_in, '0', '3660 days');
   end if;
 end;
 $$;

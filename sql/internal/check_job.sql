@@ -30,8 +30,8 @@ begin
     and (check_job.run_at is null or isfinite(check_job.run_at))
     and check_job.max_attempts between 1 and 1000
     and check_job.timeout is null
-    and check_job.retry_base between '0' and '1 year'
-    and check_job.retry_max between '0' and '10 years'
+    and check_job.retry_base between '0' and '366 days'
+    and check_job.retry_max between '0' and '3660 days'
     and check_job.unique_key is null
     and check_job.on_duplicate in ('skip', 'replace', 'error')
   then
@@ -51,10 +51,10 @@ begin
     perform pgmill.reject('max_attempts is out of range.', 'Give 1 to 1000; 1 means no retry.');
   end if;
   if check_job.timeout is not null then
-    perform pgmill.check_interval('timeout', check_job.timeout, '1 millisecond', '1 year');
+    perform pgmill.check_interval('timeout', check_job.timeout, '1 millisecond', '366 days');
   end if;
-  perform pgmill.check_interval('retry_base', check_job.retry_base, '0', '1 year');
-  perform pgmill.check_interval('retry_max', check_job.retry_max, '0', '10 years');
+  perform pgmill.check_interval('retry_base', check_job.retry_base, '0', '366 days');
+  perform pgmill.check_interval('retry_max', check_job.retry_max, '0', '3660 days');
   if check_job.unique_key is not null then
     perform pgmill.check_text('unique_key', check_job.unique_key);
   end if;

@@ -42,9 +42,9 @@ begin
           and pg_column_size(r.payload) <= 1048576
           and (r.run_at is null or isfinite(r.run_at))
           and r.max_attempts between 1 and 1000
-          and (r.timeout is null or (r.timeout between '1 millisecond' and '1 year'))
-          and r.retry_base between '0' and '1 year'
-          and r.retry_max between '0' and '10 years'
+          and (r.timeout is null or (r.timeout between '1 millisecond' and '366 days'))
+          and r.retry_base between '0' and '366 days'
+          and r.retry_max between '0' and '3660 days'
           and (r.unique_key is null or (r.unique_key <> '' and length(r.unique_key) <= 255))
           and r.on_duplicate in ('skip', 'replace', 'error'), false)), true),
         coalesce(array_agg(distinct r.queue), '{}'),

@@ -15,12 +15,14 @@ as $$
 --          job holds its unique_key; see add_job).
 -- Errors   PM001 invalid_argument, with the object's position; PM004 duplicate_key.
 -- Moves    nothing -> waiting or ready.
--- Locks    keys in the order of (queue, unique_key), so that two calls with the same keys wait but never deadlock.
+-- Locks    the jobs that are replaced, by room and id; then keys by (queue, unique_key): two calls with the same keys wait, but
+--          never for each other.
 #variable_conflict use_column
 declare
   v_now     timestamptz := clock_timestamp();
   v_queues  text[];
   v_keyed   boolean;
+  v_held    bigint[];
   v_new     bigint[];
   v_ords    bigint[]    := '{}';
   v_ids     bigint[]    := '{}';
@@ -31,6 +33,14 @@ begin
   select c.queues, c.keyed into v_queues, v_keyed from pgmill.check_jobs(add_jobs.jobs) c;
 
   if v_keyed then
+    -- The jobs that will be replaced, in the one lock order: by room, in a room by id.
+    select array_agg(k.id) into v_held
+    from pgmill.read_jobs(add_jobs.jobs) r
+    join pgmill.job_key k on k.queue = r.queue and k.unique_key = r.unique_key
+    where r.on_duplicate = 'replace';
+    perform from pgmill.waiting w where w.id = any (v_held) order by w.id for update;
+    perform from pgmill.ready r where r.id = any (v_held) order by r.id for update;
+
     -- Ids in the order of the input, in which equally urgent jobs run; keys in their own.
     v_new := array(select nextval('pgmill.job_id') from generate_series(1, jsonb_array_length(add_jobs.jobs)));
     for j in select r.* from pgmill.read_jobs(add_jobs.jobs) r where r.unique_key is not null order by r.queue, r.unique_key, r.ord loop

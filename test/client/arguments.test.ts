@@ -171,7 +171,6 @@ t.test('errors', async (t) => {
       PM003: 'AlreadyCompletedError',
       PM004: 'DuplicateKeyError',
       PM005: 'JobRunningError',
-      PM006: 'JobNotFoundError',
       PM101: 'NewerSchemaError',
       PM102: 'ChangedHistoryError',
       PM201: 'InvalidCronError',

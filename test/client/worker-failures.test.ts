@@ -101,7 +101,10 @@ t.test('comes back later by SnoozeError or ctx.snooze, and the attempt is not ch
   await w.start();
   await until('both sleep', () => snoozed === 2);
   t.strictSame((await mill.findJob(date))?.runAt, at);
-  const [row] = await sql('select attempts, extract(epoch from run_at - clock_timestamp()) as s from pgmill.waiting where id = $1', [ms]);
+  const [row] = await sql(
+    'select attempts, extract(epoch from run_at - clock_timestamp()) as s from pgmill.waiting where id = $1',
+    [ms],
+  );
   t.equal(row.attempts, 0);
   t.ok(row.s > 50 && row.s <= 60, `${row.s} s from now by the database's clock`);
 });
@@ -132,49 +135,52 @@ t.test('a result that cannot be stored fails its own job and no other', async (t
   }
 });
 
-t.test('a handler that ignores its timeout: recorded at once, its slot stays taken, its completion is refused', async (t) => {
-  const { mill, worker, state } = await open(t);
-  const id = await mill.addJob('slow', {}, { timeout: 100, retryBase: 3_600_000 });
-  const end = gate();
-  let signal: AbortSignal | undefined;
-  let now = 0;
-  let most = 0;
-  const w = worker({
-    concurrency: 1,
-    handlers: {
-      slow: async (_payload, ctx) => {
-        most = Math.max(most, ++now);
-        signal = ctx.signal;
-        await end.opened;
-        now--;
-        return 'too late';
+t.test(
+  'a handler that ignores its timeout: recorded at once, its slot stays taken, its completion is refused',
+  async (t) => {
+    const { mill, worker, state } = await open(t);
+    const id = await mill.addJob('slow', {}, { timeout: 100, retryBase: 3_600_000 });
+    const end = gate();
+    let signal: AbortSignal | undefined;
+    let now = 0;
+    let most = 0;
+    const w = worker({
+      concurrency: 1,
+      handlers: {
+        slow: async (_payload, ctx) => {
+          most = Math.max(most, ++now);
+          signal = ctx.signal;
+          await end.opened;
+          now--;
+          return 'too late';
+        },
+        next: () => {
+          most = Math.max(most, now + 1);
+        },
       },
-      next: () => {
-        most = Math.max(most, now + 1);
-      },
-    },
-  });
-  const failed = next(w, 'job:fail');
-  const completed: string[] = [];
-  w.on('job:complete', (job) => completed.push(job.name));
-  const start = performance.now();
-  await w.start();
-  const [, failure] = await failed;
-  t.match(failure, { reason: 'timeout', state: 'scheduled' });
-  const took = performance.now() - start;
-  t.ok(took >= 100 && took < 5000, `${took} ms`);
-  t.match((await mill.findJob(id))?.errors, [{ reason: 'timeout', message: 'The job ran out of time (100 ms).' }]);
-  t.match([signal?.aborted, signal?.reason.code], [true, 'timeout']);
+    });
+    const failed = next(w, 'job:fail');
+    const completed: string[] = [];
+    w.on('job:complete', (job) => completed.push(job.name));
+    const start = performance.now();
+    await w.start();
+    const [, failure] = await failed;
+    t.match(failure, { reason: 'timeout', state: 'scheduled' });
+    const took = performance.now() - start;
+    t.ok(took >= 100 && took < 5000, `${took} ms`);
+    t.match((await mill.findJob(id))?.errors, [{ reason: 'timeout', message: 'The job ran out of time (100 ms).' }]);
+    t.match([signal?.aborted, signal?.reason.code], [true, 'timeout']);
 
-  const follower = await mill.addJob('next');
-  await mill.tick();
-  t.equal(await state(follower), 'ready', 'nothing starts while the handler still runs');
-  end.open();
-  await until('the next one has run', async () => (await state(follower)) === 'completed');
-  t.equal(most, 1);
-  t.strictSame(completed, ['next']);
-  t.equal(await state(id), 'scheduled', 'what the handler returned in the end changed nothing');
-});
+    const follower = await mill.addJob('next');
+    await mill.tick();
+    t.equal(await state(follower), 'ready', 'nothing starts while the handler still runs');
+    end.open();
+    await until('the next one has run', async () => (await state(follower)) === 'completed');
+    t.equal(most, 1);
+    t.strictSame(completed, ['next']);
+    t.equal(await state(id), 'scheduled', 'what the handler returned in the end changed nothing');
+  },
+);
 
 t.test('the timeout of the job counts, then that of the handler, then that of the worker', async (t) => {
   const { mill, worker } = await open(t);
@@ -255,10 +261,14 @@ t.test('leases are renewed while jobs run, and only their own', async (t) => {
   await until('all are held', async () => (await sql('select count(*)::int as n from pgmill.running'))[0].n === 3);
   const [before] = await sql('select min(lease_until) as until, max(claimed_at) as claimed from pgmill.running');
   await until('two leases have gone by', async () => {
-    const [row] = await sql(`select clock_timestamp() > $1::timestamptz + interval '1.3 seconds' as past`, [before.claimed]);
+    const [row] = await sql(`select clock_timestamp() > $1::timestamptz + interval '1.3 seconds' as past`, [
+      before.claimed,
+    ]);
     return row.past;
   });
-  const [after] = await sql('select count(*)::int as n, min(lease_until) > clock_timestamp() as ours from pgmill.running');
+  const [after] = await sql(
+    'select count(*)::int as n, min(lease_until) > clock_timestamp() as ours from pgmill.running',
+  );
   t.strictSame(after, { n: 3, ours: true }, 'those prefetched too');
   t.equal(await mill.reclaim(), 0);
   end.open();

@@ -57,7 +57,11 @@ t.test('restarts while the worker polls, sleeps and works', async (t) => {
 
   let added = 1;
   for (const mode of ['fast', 'immediate', 'fast'] as const) {
-    const jobs = Array.from({ length: 300 }, (_, i) => ({ name: i % 3 ? 'job' : 'tx', maxAttempts: 20, retryBase: 10 }));
+    const jobs = Array.from({ length: 300 }, (_, i) => ({
+      name: i % 3 ? 'job' : 'tx',
+      maxAttempts: 20,
+      retryBase: 10,
+    }));
     await mill.addJobs(jobs);
     added += jobs.length;
     const before = runs.size;

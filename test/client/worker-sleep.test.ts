@@ -2,16 +2,19 @@
 import pg from 'pg';
 import t from 'tap';
 import { PgMill } from '../../client/index.js';
-import { next, open, until } from './worker-help.js';
+import { gate, next, open, until } from './worker-help.js';
 
 const longPoll = 600_000;
+
+/** The wake locks, in pg_locks. */
+const wakeLocks = `locktype = 'advisory' and objsubid = 2
+  and database = (select oid from pg_database where datname = current_database())`;
 
 /** Resolves when the worker holds the wake locks of its queues: from then on adders notify. */
 async function asleep(sql: (text: string) => Promise<{ n: number }[]>, workers = 1) {
   await until('the worker sleeps', async () => {
     const [row] = await sql(
-      `select count(distinct pid)::int as n from pg_locks
-       where locktype = 'advisory' and mode = 'ExclusiveLock' and database = (select oid from pg_database where datname = current_database())`,
+      `select count(distinct pid)::int as n from pg_locks where ${wakeLocks} and mode = 'ExclusiveLock'`,
     );
     return row !== undefined && row.n >= workers;
   });
@@ -85,7 +88,7 @@ t.test('a retry is on time too', async (t) => {
   }
 });
 
-t.test('a sleeping worker is told of new jobs; a busy one is not', async (t) => {
+t.test('a sleeping worker is told of new jobs, of its own queues only', async (t) => {
   const { mill, worker, sql, client } = await open(t);
   const heard: string[] = [];
   const listener = await client();
@@ -109,10 +112,39 @@ t.test('a sleeping worker is told of new jobs; a busy one is not', async (t) => 
   await listener.query('select 1');
   t.equal(heard.length, before, 'another queue’s adders do not notify');
   await w.stop();
-  await until('the lock is gone', async () => (await sql(`select from pg_locks where locktype = 'advisory'`)).length === 0);
+  await until('the lock is gone', async () => (await sql(`select from pg_locks where ${wakeLocks}`)).length === 0);
   await mill.addJob('job');
   await listener.query('select 1');
   t.equal(heard.length, before, 'nor do those of a queue where nobody sleeps any more');
+});
+
+t.test('a worker without a free slot is not told of new jobs', async (t) => {
+  const { mill, worker, sql, client } = await open(t);
+  const heard: string[] = [];
+  const listener = await client();
+  listener.on('notification', ({ channel }) => heard.push(channel));
+  await listener.query('listen pgmill');
+  const end = gate();
+  let ran = 0;
+  const w = worker({
+    concurrency: 1,
+    prefetch: 0,
+    handlers: { job: () => (ran++ ? undefined : end.opened) },
+    pollInterval: longPoll,
+  });
+  await w.start();
+  await asleep(sql);
+  await mill.addJob('job');
+  await until('it runs, and has left the sleep', async () => {
+    return ran === 1 && (await sql(`select from pg_locks where ${wakeLocks}`)).length === 0;
+  });
+  await listener.query('select 1');
+  heard.length = 0;
+  await mill.addJob('job');
+  await listener.query('select 1');
+  t.strictSame(heard, []);
+  end.open();
+  await until('it found the job all the same', () => ran === 2);
 });
 
 t.test('no wake-up is missed: many adders, several workers, no polling', async (t) => {
@@ -150,23 +182,47 @@ t.test('no wake-up is missed: many adders, several workers, no polling', async (
   t.equal(ran, added);
 });
 
-t.test('jobs of a long transaction are found when it commits, however long it kept the worker from sleeping', async (t) => {
-  const { mill, worker, sql, client, state } = await open(t);
-  const tx = await client();
-  await tx.query('begin');
-  const id = await mill.addJob('job', {}, { tx });
-  const w = worker({ handlers: { job: () => {}, other: () => {} }, pollInterval: longPoll });
-  await w.start();
-  await until('the worker waits for the adder', async () => {
-    const rows = await sql(`select from pg_locks where locktype = 'advisory' and not granted`);
-    return rows.length > 0;
-  });
-  const other = await mill.addJob('other');
-  await until('it is not held up meanwhile', async () => (await state(other)) === 'completed');
-  await tx.query('commit');
-  await until('it has run', async () => (await state(id)) === 'completed', 8000);
-  t.equal(await state(id), 'completed');
-});
+t.test(
+  'jobs of a long transaction are found when it commits, however long it kept the worker from sleeping',
+  async (t) => {
+    const { mill, worker, sql, client, state } = await open(t);
+    const tx = await client();
+    await tx.query('begin');
+    const id = await mill.addJob('job', {}, { tx });
+    const w = worker({ handlers: { job: () => {}, other: () => {} }, pollInterval: longPoll });
+    await w.start();
+    await until('the worker waits for the adder', async () => {
+      const rows = await sql(`select from pg_locks where ${wakeLocks} and not granted`);
+      return rows.length > 0;
+    });
+    const other = await mill.addJob('other');
+    await until('it is not held up meanwhile', async () => (await state(other)) === 'completed');
+    await tx.query('commit');
+    await until('it has run', async () => (await state(id)) === 'completed', 8000);
+    t.equal(await state(id), 'completed');
+  },
+);
+
+t.test(
+  'a wake-up that went to another worker for good is made up for when waiting for the lock times out',
+  async (t) => {
+    const { mill, worker, sql, client, state } = await open(t);
+    const waiting = async () => (await sql(`select from pg_locks where ${wakeLocks} and not granted`)).length;
+    const [adder, other] = [await client(), await client()];
+    await adder.query('begin');
+    const id = await mill.addJob('job', {}, { tx: adder });
+    // Another worker, with no handler for this job, goes to sleep first, and keeps the lock.
+    const asleep = other.query(`select pgmill.enter_sleep('{default}')`);
+    await until('it waits for the adder', async () => (await waiting()) === 1);
+    const w = worker({ handlers: { job: () => {} }, pollInterval: longPoll });
+    await w.start();
+    await until('our worker waits behind it', async () => (await waiting()) === 2);
+    await adder.query('commit');
+    await asleep;
+    await until('it has run', async () => (await state(id)) === 'completed', 15_000);
+    t.equal(await waiting(), 1, 'and our worker waits again');
+  },
+);
 
 t.test('with `listen: false` there is no LISTEN and no lock, and polling finds everything', async (t) => {
   const { mill, worker, sql, state } = await open(t);
@@ -176,7 +232,7 @@ t.test('with `listen: false` there is no LISTEN and no lock, and polling finds e
     const id = await mill.addJob('job');
     await until('it has run', async () => (await state(id)) === 'completed');
   }
-  t.strictSame(await sql(`select from pg_locks where locktype = 'advisory' and objsubid = 2`), []);
+  t.strictSame(await sql(`select from pg_locks where ${wakeLocks}`), []);
   t.strictSame(
     await sql(`select from pg_stat_activity where datname = current_database() and query ilike 'listen%'`),
     [],
@@ -200,5 +256,5 @@ t.test('where notifications do not arrive it polls, and takes no session locks',
   const id = await mill.addJob('job');
   await until('it has run', async () => (await state(id)) === 'completed');
   t.match(warnings[0], /LISTEN does not work here/);
-  t.strictSame(await sql(`select from pg_locks where locktype = 'advisory' and objsubid = 2`), []);
+  t.strictSame(await sql(`select from pg_locks where ${wakeLocks}`), []);
 });

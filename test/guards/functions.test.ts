@@ -125,7 +125,7 @@ t.test('every function is named in a test in test/sql/', async (t) => {
   const tests = readdirSync('test/sql').filter((file) => file.endsWith('.test.ts'));
   const tested = tests.map((file) => `${file} ${readFileSync(`test/sql/${file}`, 'utf8')}`).join('\n');
   for (const { name } of functions.filter(({ name }) => !fileOf(name).startsWith('internal/'))) {
-    t.match(tested, new RegExp(`\\b${name}\\b`), name);
+    t.ok(new RegExp(`\\b${name}\\b`).test(tested), name);
   }
 });
 

@@ -49,7 +49,7 @@ t.test(
     for (const part of ['test/postgres', 'test/guards']) cpSync(part, path.join(copy, part), { recursive: true });
     cpSync('package.json', path.join(copy, 'package.json'));
     const { version } = output(t, run(temp, [path.join(copy, 'test/guards/server-process.ts'), 'stop()']));
-    t.equal(version, 18, 'and it is that one, not one of the system');
+    if (!process.env['TEST_POSTGRES_VERSION']) t.equal(version, 18, 'and it is that one, not one of the system');
     await until(() => left(temp).length === 0);
     t.same(left(temp), []);
   },
@@ -138,6 +138,6 @@ function embedded(): string {
 }
 
 async function until(condition: () => boolean): Promise<void> {
-  const deadline = Date.now() + 10_000;
+  const deadline = Date.now() + 30_000;
   while (!condition() && Date.now() < deadline) await sleep(5);
 }

@@ -84,8 +84,7 @@ let users = 0;
 /** TEST_DATABASE_URL's server or a new one, with the template database. */
 export async function startTestServer(): Promise<TestServer> {
   const given = process.env['TEST_DATABASE_URL'];
-  const version = Number(process.env['TEST_POSTGRES_VERSION']) || undefined;
-  const postgres: Postgres | undefined = given ? undefined : await startPostgres({ version, settings: testSettings });
+  const postgres: Postgres | undefined = given ? undefined : await startPostgres({ settings: testSettings });
   const url = given ?? postgres?.connectionString ?? '';
   const template = `pgmill_template_${randomBytes(6).toString('hex')}`;
   const stop = async () => {

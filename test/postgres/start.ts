@@ -8,7 +8,6 @@ import {
   closeSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   openSync,
   readFileSync,
   rmSync,
@@ -22,7 +21,7 @@ import { fileURLToPath } from 'node:url';
 import { environment, findBinaries } from './binaries.js';
 
 export interface PostgresOptions {
-  /** Major version, 14 to 18. @default the one in node_modules, 18 */
+  /** Major version, 14 to 18. @default TEST_POSTGRES_VERSION, or the one in node_modules, 18 */
   version?: number | undefined;
   /** Lines of postgresql.conf. @default none: PostgreSQL's own defaults, safe ones */
   settings?: Record<string, string | number | boolean>;
@@ -90,8 +89,10 @@ class Server implements Postgres {
   #stopped: Promise<void> | undefined;
 
   constructor() {
-    this.#folder = makeFolder(this.#as);
-    this.#watchdog = startWatchdog(this.#folder);
+    this.#folder = path.join(temporaryDirectory(this.#as), `pgmill-${randomBytes(6).toString('hex')}`);
+    this.#watchdog = startWatchdog(this.#folder); // before there is a folder: a crash in between leaves nothing
+    mkdirSync(this.#folder, { mode: 0o700 });
+    own(this.#folder, this.#as);
     this.dataDirectory = path.join(this.#folder, 'data');
     this.socketDirectory = path.join(this.#folder, 'socket');
     running.add(this);
@@ -110,7 +111,7 @@ class Server implements Postgres {
     return `postgresql://${name}:${secret}@127.0.0.1:${this.port}/${encodeURIComponent(database)}`;
   }
 
-  async create({ version, settings = {} }: PostgresOptions): Promise<void> {
+  async create({ version = versionWanted(), settings = {} }: PostgresOptions): Promise<void> {
     const binaries = findBinaries(version, this.#folder, this.#as);
     this.#bin = binaries.bin;
     this.version = binaries.version;
@@ -186,7 +187,7 @@ class Server implements Postgres {
   stopNow(): void {
     this.#watchdog.stdin?.destroy();
     const clock = new Int32Array(new SharedArrayBuffer(4));
-    for (let waited = 0; existsSync(this.#folder) && waited < 10_000; waited += 5) Atomics.wait(clock, 0, 0, 5);
+    for (let waited = 0; existsSync(this.#folder) && waited < 30_000; waited += 5) Atomics.wait(clock, 0, 0, 5);
   }
 
   async #initdb(): Promise<void> {
@@ -195,8 +196,9 @@ class Server implements Postgres {
     writeFileSync(secret, this.password);
     mkdirSync(this.socketDirectory);
     for (const file of [secret, this.socketDirectory]) own(file, this.#as);
+    // SIGCONT, which changes nothing: it ends within a second, and halfway it would leave a shared memory segment.
     const args = ['-D', this.dataDirectory, '-U', 'postgres', '--encoding=UTF8', '--no-locale', '--no-sync'];
-    const initdb = this.#spawn('initdb', [...args, '-A', 'scram-sha-256', `--pwfile=${secret}`], log, 'SIGTERM');
+    const initdb = this.#spawn('initdb', [...args, '-A', 'scram-sha-256', `--pwfile=${secret}`], log, 'SIGCONT');
     const [code, signal] = await once(initdb, 'exit');
     if (code !== 0) throw new Error(`initdb ended with ${code ?? signal}:\n${readText(log)}`);
   }
@@ -242,22 +244,24 @@ function startWatchdog(folder: string): ChildProcess {
   return watchdog;
 }
 
-/** A new temporary directory that the user PostgreSQL runs as can reach. */
-function makeFolder(as: Identity): string {
-  for (const parent of new Set([tmpdir(), '/tmp'])) {
-    const folder = mkdtempSync(path.join(parent, 'pgmill-'));
-    own(folder, as);
-    if (as.uid === undefined) return folder;
-    const reached = spawnSync('/bin/sh', ['-c', 'cd "$0"', folder], { ...as, cwd: '/' });
-    if (reached.status === 0) return folder;
-    rmSync(folder, { recursive: true });
-    if (reached.error) {
+/** A directory for temporary files that the user PostgreSQL runs as can reach. */
+function temporaryDirectory(as: Identity): string {
+  const parents = [...new Set([tmpdir(), '/tmp'])];
+  if (as.uid === undefined) return tmpdir();
+  for (const parent of parents) {
+    const { status, error } = spawnSync('/bin/sh', ['-c', 'cd "$0"', parent], { ...as, cwd: '/' });
+    if (status === 0) return parent;
+    if (error) {
       throw new Error(`PostgreSQL refuses to run as root, and root cannot start it as user ${as.uid} here`, {
-        cause: reached.error,
+        cause: error,
       });
     }
   }
-  throw new Error(`User ${as.uid}, whom root runs PostgreSQL as, can reach neither ${tmpdir()} nor /tmp`);
+  throw new Error(`User ${as.uid}, whom root runs PostgreSQL as, can reach neither ${parents.join(' nor ')}`);
+}
+
+function versionWanted(): number | undefined {
+  return Number(process.env['TEST_POSTGRES_VERSION']) || undefined;
 }
 
 function own(file: string, { uid, gid }: Identity): void {

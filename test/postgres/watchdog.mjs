@@ -4,7 +4,7 @@
 //
 //   node watchdog.mjs FOLDER
 //
-// Lines on stdin:  start PID SIGNAL   this process group runs; SIGNAL is the way to stop it at once
+// Lines on stdin:  start PID SIGNAL   this process group runs; SIGNAL asks it to end soon
 //                  end PID            it is gone
 import { readFileSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -33,7 +33,7 @@ async function cleanUp() {
   if (cleaning) return;
   cleaning = true;
   for (const [pid, signal] of running) kill(pid, signal);
-  const deadline = Date.now() + 5000;
+  const deadline = Date.now() + 30_000;
   while ([...running.keys()].some(alive) && Date.now() < deadline) await sleep(5);
   for (const pid of running.keys()) if (alive(pid)) kill(pid, 'SIGKILL');
   if (folder) rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });

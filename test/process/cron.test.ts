@@ -26,7 +26,10 @@ t.test('8 processes fire 200 ticks of 20 schedules, two are killed: one job per 
   await Promise.all(processes.map((child) => once(child.stdout as NodeJS.ReadableStream, 'data')));
 
   const start = Date.now();
-  for (const [n, at] of [[0, 2_500], [1, 5_300]] as const) {
+  for (const [n, at] of [
+    [0, 2_500],
+    [1, 5_300],
+  ] as const) {
     await sleep(start + at - Date.now());
     await stop(processes[n] as ChildProcess, 'SIGKILL');
   }
@@ -46,7 +49,10 @@ t.test('8 processes fire 200 ticks of 20 schedules, two are killed: one job per 
     t.ok(row.jobs >= seconds, `${row.name}: ${row.jobs} jobs`);
     t.match(row, { ticks: row.jobs, span: row.jobs, recorded: row.jobs, last: true, next: true });
   }
-  t.equal((await db.sql('select count(*)::int as errors from pgmill.find_crons() where error is not null'))[0].errors, 0);
+  t.equal(
+    (await db.sql('select count(*)::int as errors from pgmill.find_crons() where error is not null'))[0].errors,
+    0,
+  );
 });
 
 async function stop(child: ChildProcess, signal?: NodeJS.Signals): Promise<void> {

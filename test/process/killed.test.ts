@@ -31,9 +31,13 @@ t.test('8 processes, 20,000 jobs, two killed with -9: each job is in the ledger 
   await until('all are done', async () => (await done()) >= jobs, 60_000);
   await until('nothing runs', async () => (await sql('select from pgmill.running')).length === 0);
 
-  const [ledger] = await sql('select count(*)::int as n, count(distinct id)::int as jobs, count(distinct pid)::int as pids from ledger');
+  const [ledger] = await sql(
+    'select count(*)::int as n, count(distinct id)::int as jobs, count(distinct pid)::int as pids from ledger',
+  );
   t.strictSame(ledger, { n: jobs, jobs, pids: 8 });
-  const states = await sql('select state, count(*)::int as n, max(attempts) <= 5 as within from pgmill.job group by state');
+  const states = await sql(
+    'select state, count(*)::int as n, max(attempts) <= 5 as within from pgmill.job group by state',
+  );
   t.strictSame(states, [{ state: 'completed', n: jobs, within: true }]);
   const [expired] = await sql(
     `select count(*)::int as n from pgmill.finished where errors @> '[{"reason": "lease_expired"}]' and attempts > 1`,
@@ -73,7 +77,9 @@ t.test('a job that kills its worker runs max_attempts times at most, and the oth
     if (workers.every(({ process }) => process.exitCode !== null || process.signalCode !== null)) {
       workers.push(new Child(t, 'worker.ts', url, { LEASE: '500' }));
     }
-    const [row] = await sql(`select count(*)::int as n from pgmill.finished where name = 'ledger' and state = 'completed'`);
+    const [row] = await sql(
+      `select count(*)::int as n from pgmill.finished where name = 'ledger' and state = 'completed'`,
+    );
     return row.n === 50;
   });
 });

@@ -27,7 +27,11 @@ const worker = mill.worker({
       },
     },
     killer: async (_payload, { job }) => {
-      await mill.pool.query('insert into ledger (id, attempt, pid) values ($1, $2, $3)', [job.id, job.attempt, process.pid]);
+      await mill.pool.query('insert into ledger (id, attempt, pid) values ($1, $2, $3)', [
+        job.id,
+        job.attempt,
+        process.pid,
+      ]);
       process.kill(process.pid, 'SIGKILL');
       await new Promise(() => {});
     },

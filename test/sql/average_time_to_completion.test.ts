@@ -13,7 +13,10 @@ async function ended(name: string, at: string, took: string, state = 'completed'
   const { id, token } = await run(db, `'${name}'`);
   const end = state === 'completed' ? 'complete_job($1, $2)' : `fail_job($1, $2, 'x', final => true)`;
   await db.sql(`select pgmill.${end}`, [id, token]);
-  await db.sql('update pgmill.finished set finished_at = $2::timestamptz, run_at = $2::timestamptz - $3::interval where id = $1', [id, at, took]);
+  await db.sql(
+    'update pgmill.finished set finished_at = $2::timestamptz, run_at = $2::timestamptz - $3::interval where id = $1',
+    [id, at, took],
+  );
 }
 const day = `'2026-01-02Z', '2026-01-03Z'`;
 

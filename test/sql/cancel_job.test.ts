@@ -40,7 +40,12 @@ t.test('a job waiting for its retry is cancelled at once, and keeps its errors',
   const { id, token } = await run(db);
   await db.sql(`select pgmill.fail_job($1, $2, 'no luck')`, [id, token]);
   t.equal(await cancel(id), true);
-  t.match(await look(id), { state: 'cancelled', attempts: 1, errors: [{ message: 'no luck', worker: 'tester' }], worker: null });
+  t.match(await look(id), {
+    state: 'cancelled',
+    attempts: 1,
+    errors: [{ message: 'no luck', worker: 'tester' }],
+    worker: null,
+  });
 });
 
 t.test('a running job is asked to stop, once, and its worker is notified', async (t) => {
@@ -114,18 +119,46 @@ t.test('refuses no id', async (t) => {
 });
 
 // Two connections: the first is in the middle of a move, the second cancels and has to wait for it.
-const moves: [name: string, first: 'ready' | 'running' | 'scheduled', move: string, result: boolean, state: string, asked: boolean][] = [
+const moves: [
+  name: string,
+  first: 'ready' | 'running' | 'scheduled',
+  move: string,
+  result: boolean,
+  state: string,
+  asked: boolean,
+][] = [
   ['claimed', 'ready', `select * from pgmill.get_jobs('other', 10)`, true, 'running', true],
   ['let in', 'scheduled', `select pgmill.admit_due('{default}', now(), 10)`, true, 'cancelled', false],
   ['let in and claimed', 'scheduled', `select * from pgmill.get_jobs('other', 10)`, true, 'running', true],
   ['completed', 'running', 'select pgmill.complete_job($1, $2)', false, 'completed', false],
   ['failed for good', 'running', `select pgmill.fail_job($1, $2, 'x', final => true)`, false, 'failed', false],
   ['failed and put off', 'running', `select pgmill.fail_job($1, $2, 'x')`, true, 'cancelled', false],
-  ['released', 'running', 'select pgmill.release_jobs(array[$1]::bigint[], array[$2]::uuid[])', true, 'cancelled', false],
+  [
+    'released',
+    'running',
+    'select pgmill.release_jobs(array[$1]::bigint[], array[$2]::uuid[])',
+    true,
+    'cancelled',
+    false,
+  ],
   ['snoozed', 'running', `select pgmill.snooze_job($1, $2, '2100-01-01')`, true, 'cancelled', false],
-  ['extended', 'running', `select pgmill.extend_leases(array[$1]::bigint[], array[$2]::uuid[], '1 hour')`, true, 'running', true],
+  [
+    'extended',
+    'running',
+    `select pgmill.extend_leases(array[$1]::bigint[], array[$2]::uuid[], '1 hour')`,
+    true,
+    'running',
+    true,
+  ],
   ['made later', 'ready', `select pgmill.update_job($1, run_at => '2100-01-01')`, true, 'cancelled', false],
-  ['replaced', 'ready', `select pgmill.add_job('b', unique_key => 'k', on_duplicate => 'replace')`, true, 'cancelled', false],
+  [
+    'replaced',
+    'ready',
+    `select pgmill.add_job('b', unique_key => 'k', on_duplicate => 'replace')`,
+    true,
+    'cancelled',
+    false,
+  ],
   ['cancelled', 'ready', 'select pgmill.cancel_job($1)', false, 'cancelled', false],
   ['cancelled while it runs', 'running', 'select pgmill.cancel_job($1)', false, 'running', true],
 ];
@@ -150,7 +183,11 @@ for (const [name, first, move, result, state, asked] of moves) {
     t.match(job, { state, cancel_requested: asked });
     if (name === 'extended') t.ok(job.lease_until > Date.now() + 1_800_000, 'and the lease stays extended');
     const live = ['ready', 'running', 'scheduled'].includes(state);
-    t.equal(await value(db, `select count(*)::int from pgmill.job_key where queue = 'default'`), live ? 1 : 0, 'its key');
+    t.equal(
+      await value(db, `select count(*)::int from pgmill.job_key where queue = 'default'`),
+      live ? 1 : 0,
+      'its key',
+    );
     t.equal((await rooms(db)).get(other), was, 'another job is left alone');
   });
 
@@ -178,7 +215,14 @@ t.test('the row is locked: a worker that claims meanwhile passes over it', async
   const [id, other] = [await add(db), await add(db)];
   await canceller.query('begin');
   t.equal(await value(canceller, 'select pgmill.cancel_job($1)', [id]), true);
-  t.same((await claim(db)).map((lease) => lease.id), [other]);
+  t.same(
+    (await claim(db)).map((lease) => lease.id),
+    [other],
+  );
   await canceller.query('rollback');
-  t.same((await claim(db)).map((lease) => lease.id), [id], 'it is there again when the cancelling is undone');
+  t.same(
+    (await claim(db)).map((lease) => lease.id),
+    [id],
+    'it is there again when the cancelling is undone',
+  );
 });

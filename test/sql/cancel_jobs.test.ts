@@ -7,7 +7,12 @@ t.beforeEach(() => empty(db));
 
 const cancel = async (args = ''): Promise<number> => Number(await value(db, `select pgmill.cancel_jobs(${args})`));
 const states = async () =>
-  Object.fromEntries((await db.sql('select id, state, cancel_requested from pgmill.job')).map((job) => [job.id, job.cancel_requested ? 'asked' : job.state]));
+  Object.fromEntries(
+    (await db.sql('select id, state, cancel_requested from pgmill.job')).map((job) => [
+      job.id,
+      job.cancel_requested ? 'asked' : job.state,
+    ]),
+  );
 
 t.test('without a filter it cancels every live job and asks the running ones', async (t) => {
   const { id: done, token } = await run(db);
@@ -37,7 +42,10 @@ t.test('each filter leaves the others alone', async (t) => {
     run_at: [`'a', run_at => '2100-01-05 00:00:00.000001Z'`, `run_at => '2100-01-05 00:00:00.000001Z'`],
     run_from: [`'a', run_at => '2100-01-06Z'`, `run_from => '2100-01-06Z'`],
     range: [`'a', run_at => '2100-01-02Z'`, `run_from => '2100-01-02Z', run_until => '2100-01-03Z'`],
-    run_until: [`'a', run_at => '2100-01-01Z'`, `run_from => '2099-01-01Z', run_until => '2100-01-01 00:00:00.000001Z'`],
+    run_until: [
+      `'a', run_at => '2100-01-01Z'`,
+      `run_from => '2099-01-01Z', run_until => '2100-01-01 00:00:00.000001Z'`,
+    ],
     unique_key: [`'a', run_at => '2100-01-04Z', unique_key => 'x'`, `unique_key => 'x'`],
   } as const;
   await run(db);
@@ -54,7 +62,11 @@ t.test('each filter leaves the others alone', async (t) => {
 });
 
 t.test('the bounds of a range: from is in, until is out', async (t) => {
-  const [first, second, third] = [await add(db, `'a', run_at => '2100-01-01Z'`), await add(db, `'a', run_at => '2100-01-02Z'`), await add(db, `'a', run_at => '2100-01-03Z'`)];
+  const [first, second, third] = [
+    await add(db, `'a', run_at => '2100-01-01Z'`),
+    await add(db, `'a', run_at => '2100-01-02Z'`),
+    await add(db, `'a', run_at => '2100-01-03Z'`),
+  ];
   t.equal(await cancel(`run_from => '2100-01-02Z', run_until => '2100-01-02Z'`), 0, 'an empty range');
   t.equal(await cancel(`run_from => '2100-01-02Z', run_until => '2100-01-03Z'`), 1);
   t.same(await states(), { [`${first}`]: 'scheduled', [`${second}`]: 'cancelled', [`${third}`]: 'scheduled' });
@@ -65,7 +77,12 @@ t.test('the bounds of a range: from is in, until is out', async (t) => {
 t.test('filters join with and, also for running jobs', async (t) => {
   const { id } = await run(db, `'x', priority => 3, unique_key => 'k'`);
   const twin = await add(db, `'x', priority => 3, queue => 'other', unique_key => 'k'`);
-  for (const none of [`'x', priority => 4`, `'y', priority => 3`, `unique_key => 'k', queue => 'third'`, `unique_key => 'k', name => 'y'`]) {
+  for (const none of [
+    `'x', priority => 4`,
+    `'y', priority => 3`,
+    `unique_key => 'k', queue => 'third'`,
+    `unique_key => 'k', name => 'y'`,
+  ]) {
     t.equal(await cancel(none), 0, none);
   }
   t.equal(await cancel(`'x', 'default', 3, unique_key => 'k'`), 1);
@@ -116,14 +133,25 @@ t.test('misses no job while others are claimed, let in, failed and released in t
   const [mover, canceller] = [await db.client(), await db.client()];
   await mover.query('begin');
   await mover.query(`select pgmill.fail_job($1, $2, 'x')`, [leases[0]?.id, leases[0]?.token]);
-  await mover.query('select pgmill.release_jobs(array[$1]::bigint[], array[$2]::uuid[])', [leases[1]?.id, leases[1]?.token]);
+  await mover.query('select pgmill.release_jobs(array[$1]::bigint[], array[$2]::uuid[])', [
+    leases[1]?.id,
+    leases[1]?.token,
+  ]);
   await mover.query(`select pgmill.get_jobs('other', 2)`);
   const { result } = await whileBlocked(db, canceller, 'select pgmill.cancel_jobs() as count');
   await mover.query('commit');
   t.same(await result, [{ count: '9' }]);
-  const live = await db.sql(`select id from pgmill.job where state in ('ready', 'scheduled') or state = 'running' and not cancel_requested`);
+  const live = await db.sql(
+    `select id from pgmill.job where state in ('ready', 'scheduled') or state = 'running' and not cancel_requested`,
+  );
   t.same(live, []);
-  t.equal(await value(db, `select count(*)::int from pgmill.job_key k left join pgmill.running r on r.id = k.id where r.id is null`), 0);
+  t.equal(
+    await value(
+      db,
+      `select count(*)::int from pgmill.job_key k left join pgmill.running r on r.id = k.id where r.id is null`,
+    ),
+    0,
+  );
 });
 
 t.test('two at once wait for each other and count each job once', async (t) => {
@@ -147,7 +175,8 @@ t.test('locks the jobs by id, room by room, as everything else does', async (t) 
     for (const _ of 'abc') ids.push(await add(db));
     for (const _ of 'abc') ids.push(await add(db, `'a', run_at => '2100-01-01'`));
     for (const each of rooms) await db.sql(`update pgmill.${each} set priority = -id`); // in each table now in another order:
-    for (const each of rooms) await db.sql(`update pgmill.${each} set priority = 7 where id in (select min(id) from pgmill.${each})`);
+    for (const each of rooms)
+      await db.sql(`update pgmill.${each} set priority = 7 where id in (select min(id) from pgmill.${each})`);
     await db.sql('analyze pgmill.waiting, pgmill.ready_0, pgmill.ready_1, pgmill.ready_2, pgmill.running');
     const [holder, canceller] = [await db.client(), await db.client()];
     await holder.query('begin');
@@ -167,7 +196,10 @@ t.test('meanwhile a claim passes over the jobs, and a completion waits and wins'
   await add(db);
   const canceller = await db.client();
   await canceller.query('begin');
-  t.equal(await value(canceller, `select pgmill.cancel_jobs(name => 'work', run_from => now() - interval '1 day')`), '2');
+  t.equal(
+    await value(canceller, `select pgmill.cancel_jobs(name => 'work', run_from => now() - interval '1 day')`),
+    '2',
+  );
   const worker = await db.client();
   t.same(await claim(worker), [], 'it claims nothing, at once');
   const complete = worker.query('select pgmill.complete_job($1, $2)', [id, token]);

@@ -15,7 +15,14 @@ export function random(seed: number): Random {
 
 const months = ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec'];
 const weekdays = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'];
-const bounds = [[0, 59], [0, 59], [0, 23], [1, 31], [1, 12], [0, 7]] as const;
+const bounds = [
+  [0, 59],
+  [0, 59],
+  [0, 23],
+  [1, 31],
+  [1, 12],
+  [0, 7],
+] as const;
 
 function between(next: Random, from: number, to: number): number {
   return from + Math.floor(next() * (to - from + 1));
@@ -97,7 +104,8 @@ export function expression(next: Random): string {
 /** A moment from one time up to another: half of them close to one of the changes. */
 export function moment(next: Random, from: number, to: number, changes: number[]): number {
   const change = next() < 0.5 ? changes[between(next, 0, changes.length - 1)] : undefined;
-  const at = change === undefined ? from + next() * (to - from) : change + (next() - 0.5) * (next() < 0.8 ? 96 : 6) * 3_600_000;
+  const at =
+    change === undefined ? from + next() * (to - from) : change + (next() - 0.5) * (next() < 0.8 ? 96 : 6) * 3_600_000;
   // Whole seconds, whole minutes and everything else: the answer must come strictly later.
   const unit = [1, 1_000, 60_000, 3_600_000][between(next, 0, 3)] as number;
   return Math.floor(at / unit) * unit;

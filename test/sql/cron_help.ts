@@ -61,5 +61,7 @@ export async function complete(db: TestDatabase, name: string): Promise<number> 
 }
 
 export async function forget(db: TestDatabase): Promise<void> {
-  await db.sql('truncate pgmill.cron, pgmill.cron_tick, pgmill.waiting, pgmill.ready, pgmill.running, pgmill.finished, pgmill.job_key');
+  await db.sql(
+    'truncate pgmill.cron, pgmill.cron_tick, pgmill.waiting, pgmill.ready, pgmill.running, pgmill.finished, pgmill.job_key',
+  );
 }

@@ -53,7 +53,8 @@ await db.sql(`
 /** Every difference there may be, and why it is there. */
 const differences: Record<string, (c: Case, ours: Answer, theirs: Answer) => boolean> = {
   // cron-parser throws where cron_next answers null: 30 February, or 31 June.
-  never: (_, ours, theirs) => ours === null && theirs instanceof Error && /^Invalid explicit day of month/.test(theirs.message),
+  never: (_, ours, theirs) =>
+    ours === null && theirs instanceof Error && /^Invalid explicit day of month/.test(theirs.message),
   // cron-parser keeps in its object that an hour was left out or comes a second time. Asked by a time within
   // that hour it does not know, and loses the shifted ticks or repeats others. Asked for all ticks from the day before, it agrees.
   'asked within the hour after a change of the clocks': (c, ours, theirs) => {
@@ -83,7 +84,11 @@ t.test(`agrees with cron-parser on ${count} random cases`, async (t) => {
     }
     const [name] = Object.entries(differences).find(([, explains]) => explains(c, mine, theirs)) ?? [];
     if (name) found.set(name, (found.get(name) ?? 0) + 1);
-    else t.fail(`${c.expression} in ${c.zone} after ${new Date(c.after).toISOString()}`, { ours: show(mine), theirs: show(theirs) });
+    else
+      t.fail(`${c.expression} in ${c.zone} after ${new Date(c.after).toISOString()}`, {
+        ours: show(mine),
+        theirs: show(theirs),
+      });
   });
   t.comment(`${agreed} the same; ${[...found].map(([name, times]) => `${name}: ${times}`).join('; ')}`);
   t.ok(agreed > count * 0.99, 'the named differences are rare');
@@ -93,9 +98,11 @@ t.test(`agrees with cron-parser on ${count} random cases`, async (t) => {
 /** Every expression that only one of the two may accept, and why. */
 const spellings: Record<string, (text: string, ours: string | null, theirs: string | null) => boolean> = {
   // cron-parser fills up missing fields from the left: `5` is every minute on Fridays.
-  'too few fields': (text, ours, theirs) => theirs === null && /fields, not five or six/.test(ours ?? '') && text.trim().split(/\s+/).length < 5,
+  'too few fields': (text, ours, theirs) =>
+    theirs === null && /fields, not five or six/.test(ours ?? '') && text.trim().split(/\s+/).length < 5,
   // cron-parser replaces a name wherever it stands: `1mon` is 11, `*/fri` every fifth.
-  'a name stuck to something': (text, _, theirs) => theirs === null && /[a-z]{4}|[\da-z][a-z]{3}|[a-z]{3}\d|\/[a-z]{3}/i.test(text),
+  'a name stuck to something': (text, _, theirs) =>
+    theirs === null && /[a-z]{4}|[\da-z][a-z]{3}|[a-z]{3}\d|\/[a-z]{3}/i.test(text),
   // cron-parser takes ?#4 for the days from the 22nd to the 28th.
   'the nth of all weekdays': (text, _, theirs) => theirs === null && /[*?]#/.test(text),
   // cron-parser refuses a day that none of the months has; cron_next answers never, and cron_upsert refuses it.
@@ -107,7 +114,8 @@ const spellings: Record<string, (text: string, ours: string | null, theirs: stri
   // cron-parser takes @daily in lower case only and without a space.
   'a name with @': (text, ours) => ours === null && /^\s*@[a-z]+\s*$/i.test(text),
   // cron-parser takes # only alone in its field.
-  'a list of nth weekdays': (text, ours, theirs) => ours === null && /special characters are incompatible/.test(theirs ?? '') && /#.*,|,.*#/.test(text),
+  'a list of nth weekdays': (text, ours, theirs) =>
+    ours === null && /special characters are incompatible/.test(theirs ?? '') && /#.*,|,.*#/.test(text),
   // cron-parser takes 5L with one digit only.
   '05L': (text, ours) => ours === null && /0\dL/i.test(text),
 };
@@ -122,9 +130,20 @@ t.test('accepts what cron-parser accepts', async (t) => {
       return sqlerrm;
     end $$`);
   const next = random(seed + 2);
-  const rare = ['@Daily', '@midnight', '0 0 * * 1#1,1#3', '0 0 * * 05L', '0 0 * * ?#4', '0 0 30 2 *', '*/12345 * * * *'];
+  const rare = [
+    '@Daily',
+    '@midnight',
+    '0 0 * * 1#1,1#3',
+    '0 0 * * 05L',
+    '0 0 * * ?#4',
+    '0 0 30 2 *',
+    '*/12345 * * * *',
+  ];
   const texts = [...rare, ...Array.from({ length: 10_000 }, () => misspelt(next))];
-  const rows = await db.sql(`select test_refused(e) as ours from unnest($1::text[]) with ordinality x(e, place) order by place`, [texts]);
+  const rows = await db.sql(
+    `select test_refused(e) as ours from unnest($1::text[]) with ordinality x(e, place) order by place`,
+    [texts],
+  );
   const found = new Map<string, number>(Object.keys(spellings).map((name) => [name, 0]));
   let refused = 0;
   texts.forEach((text, index) => {
@@ -156,8 +175,16 @@ t.test('agrees with cron-parser from tick to tick over the changes of the clocks
     for (const change of changesOf(zone)) {
       const text = `${['*/7', '13,47', '0-50/25'][Math.floor(next() * 3)]} ${['*', '0-4', '1,2,3', '*/2', '22/1'][Math.floor(next() * 5)]} * * *`;
       const theirs = CronExpressionParser.parse(text, { tz: zone, currentDate: new Date(change - 12 * hour) }).take(40);
-      const [row] = await db.sql('select test_ticks($1, to_timestamp($2::float8 / 1000), $3, 40) as ticks', [text, change - 12 * hour, zone]);
-      t.same(row.ticks.map(Number), theirs.map((tick) => tick.getTime()), `${text} in ${zone} around ${new Date(change).toISOString()}`);
+      const [row] = await db.sql('select test_ticks($1, to_timestamp($2::float8 / 1000), $3, 40) as ticks', [
+        text,
+        change - 12 * hour,
+        zone,
+      ]);
+      t.same(
+        row.ticks.map(Number),
+        theirs.map((tick) => tick.getTime()),
+        `${text} in ${zone} around ${new Date(change).toISOString()}`,
+      );
     }
   }
 });
@@ -185,7 +212,9 @@ async function answers(cases: Case[]): Promise<Answer[]> {
 
 function cronParser(c: Case): Answer {
   try {
-    return CronExpressionParser.parse(c.expression, { tz: c.zone, currentDate: new Date(c.after) }).next().getTime();
+    return CronExpressionParser.parse(c.expression, { tz: c.zone, currentDate: new Date(c.after) })
+      .next()
+      .getTime();
   } catch (error) {
     return error as Error;
   }
@@ -200,7 +229,8 @@ function changesOf(zone: string): number[] {
     changes = [];
     for (let day = from; day < to; day += 24 * hour) {
       if (offset(day) === offset(day + 24 * hour)) continue;
-      for (let at = day; at < day + 24 * hour; at += hour / 2) if (offset(at) !== offset(at + hour / 2)) changes.push(at + hour / 2);
+      for (let at = day; at < day + 24 * hour; at += hour / 2)
+        if (offset(at) !== offset(at + hour / 2)) changes.push(at + hour / 2);
     }
     known.set(zone, changes);
   }

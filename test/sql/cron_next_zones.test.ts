@@ -6,7 +6,9 @@ const db = await testDatabase(t);
 const [from, to] = ['2025-01-01', '2027-01-01'];
 
 // posix/Europe/Paris and the like are the same files once more.
-const zones = (await db.sql(`select z.name from pg_timezone_names z where z.name !~ '^posix/' order by z.name`)).map(({ name }) => name);
+const zones = (await db.sql(`select z.name from pg_timezone_names z where z.name !~ '^posix/' order by z.name`)).map(
+  ({ name }) => name,
+);
 
 await db.sql(`
   -- The expressions, and what they select in words of their own. Minutes are multiples of five: the walk's step.
@@ -63,7 +65,9 @@ await db.sql(`
       <> ((s.at - interval '6 hours') at time zone z.name) - ((s.at - interval '6 hours') at time zone 'UTC')`);
 
 t.test('comes exactly when it has to around every change of the clocks', async (t) => {
-  const [{ changed, changes }] = await db.sql('select count(distinct zone)::int as changed, count(*)::int as changes from test_change');
+  const [{ changed, changes }] = await db.sql(
+    'select count(distinct zone)::int as changed, count(*)::int as changes from test_change',
+  );
   t.comment(`${zones.length} zones; ${changes} changes in ${changed} of them`);
   t.ok(changes > 400, 'there are changes to look at');
   const halves = await Promise.all([0, 1].map((half) => compareAround(half)));

@@ -12,16 +12,34 @@ t.afterEach(() => forget(db));
 
 const snapshot = () => db.sql('select c.*, c.xmin::text as version from pgmill.cron c order by c.name');
 const names = async () => (await db.sql('select f.name from pgmill.find_crons() f')).map(({ name }) => name);
-const sync = (owner: string, crons: unknown) => db.sql('select * from pgmill.cron_sync($1, $2)', [owner, JSON.stringify(crons)]);
+const sync = (owner: string, crons: unknown) =>
+  db.sql('select * from pgmill.cron_sync($1, $2)', [owner, JSON.stringify(crons)]);
 
 t.test('adds a schedule with the defaults, returns its next tick, and adds no job', async (t) => {
   const tick = await upsert(db, `'report', ${yearly}`);
   t.equal(tick.toISOString(), `${year + 1}-01-01T00:00:00.000Z`);
   const { retry_base, retry_max, ...row } = await find(db, 'report');
   t.same(row, {
-    name: 'report', owner: 'default', expression: '0 0 1 1 *', every: null, timezone: 'UTC', job_name: 'report', queue: 'default',
-    payload: {}, priority: 4, max_attempts: 3, timeout: null, missed: 'once', overlap: false, paused: false, next_tick: tick,
-    last_tick: null, last_completed_at: null, last_job_id: null, skipped: null, error: null,
+    name: 'report',
+    owner: 'default',
+    expression: '0 0 1 1 *',
+    every: null,
+    timezone: 'UTC',
+    job_name: 'report',
+    queue: 'default',
+    payload: {},
+    priority: 4,
+    max_attempts: 3,
+    timeout: null,
+    missed: 'once',
+    overlap: false,
+    paused: false,
+    next_tick: tick,
+    last_tick: null,
+    last_completed_at: null,
+    last_job_id: null,
+    skipped: null,
+    error: null,
   });
   t.match(retry_base, { minutes: 1 });
   t.match(retry_max, { days: 1 });
@@ -47,7 +65,11 @@ t.test('an unchanged schedule is left alone: its due tick, its pause, its row', 
   await db.sql(`select pgmill.cron_pause('paused')`);
   await due(db, 'report', 1);
   const before = await snapshot();
-  t.same(await upsert(db, args), before.find(({ name }) => name === 'report')?.next_tick, 'and it says which tick is next');
+  t.same(
+    await upsert(db, args),
+    before.find(({ name }) => name === 'report')?.next_tick,
+    'and it says which tick is next',
+  );
   await upsert(db, `'poll', every => '1 hour'`);
   await upsert(db, `'paused', ${yearly}`);
   t.same(await snapshot(), before);
@@ -56,7 +78,10 @@ t.test('an unchanged schedule is left alone: its due tick, its pause, its row', 
 
 t.test('a changed expression, zone or interval takes effect at once', async (t) => {
   await upsert(db, `'report', ${yearly}`);
-  t.equal((await upsert(db, `'report', '0 0 2 1 *'`)).toISOString(), (await upsert(db, `'fresh', '0 0 2 1 *'`)).toISOString());
+  t.equal(
+    (await upsert(db, `'report', '0 0 2 1 *'`)).toISOString(),
+    (await upsert(db, `'fresh', '0 0 2 1 *'`)).toISOString(),
+  );
   t.match((await upsert(db, `'report', '0 0 2 1 *', timezone => 'Asia/Tokyo'`)).toISOString(), /-01-01T15:00:00.000Z$/);
 
   await upsert(db, `'poll', every => '10 hours'`);
@@ -71,9 +96,16 @@ t.test('a changed expression, zone or interval takes effect at once', async (t) 
   await upsert(db, `'poll', every => '24 hours'`);
   const before = await snapshot();
   await upsert(db, `'poll', every => '1 day'`);
-  t.not((await snapshot()).find(({ name }) => name === 'poll')?.version, before.find(({ name }) => name === 'poll')?.version);
+  t.not(
+    (await snapshot()).find(({ name }) => name === 'poll')?.version,
+    before.find(({ name }) => name === 'poll')?.version,
+  );
   t.match(await find(db, 'poll'), { expression: null });
-  t.match((await upsert(db, `'poll', ${yearly}`)).toISOString(), /-01-01T00:00:00/, 'an interval may become an expression');
+  t.match(
+    (await upsert(db, `'poll', ${yearly}`)).toISOString(),
+    /-01-01T00:00:00/,
+    'an interval may become an expression',
+  );
 });
 
 t.test('a changed payload or limit keeps the due tick, and the job has the new ones', async (t) => {
@@ -92,6 +124,15 @@ t.test('a tick that is due stays due when the expression changes', async (t) => 
   t.ok((await find(db, 'report')).next_tick > new Date());
 });
 
+t.test(
+  'a changed expression never comes back to a tick that was fired, even when the clock was set back',
+  async (t) => {
+    await upsert(db, `'report', ${yearly}`);
+    await db.sql('update pgmill.cron set last_tick = next_tick');
+    t.equal((await upsert(db, `'report', '0 0 1 JAN *'`)).getUTCFullYear(), year + 2);
+  },
+);
+
 t.test('registering while a job of it runs returns at once, and leaves one future tick', async (t) => {
   await upsert(db, `'report', ${yearly}`);
   await due(db, 'report');
@@ -107,7 +148,10 @@ t.test('registering while a job of it runs returns at once, and leaves one futur
   t.same(await upsert(deploy, `'report', ${yearly}, priority => 3`), tick);
   await handler.query('commit');
   t.equal(await fire(db), 0);
-  t.same((await jobsOf(db, 'report')).map(({ state }) => state), ['completed']);
+  t.same(
+    (await jobsOf(db, 'report')).map(({ state }) => state),
+    ['completed'],
+  );
   t.equal(await value(db, 'select count(*)::int from pgmill.cron'), 1);
 });
 
@@ -133,14 +177,20 @@ t.test('a schedule that nobody handles is seen in insights', async (t) => {
   await fire(db);
   await due(db, 'nobody', 0);
   await fire(db);
-  t.match(await db.sql(`select queue, name, ready from pgmill.insights() where name = 'nobody'`), [{ queue: 'lonely', ready: '1' }]);
+  t.match(await db.sql(`select queue, name, ready from pgmill.insights() where name = 'nobody'`), [
+    { queue: 'lonely', ready: '1' },
+  ]);
 });
 
 t.test('two sessions adding the same schedule: the second waits, and finds it as it is', async (t) => {
   const [first, second] = [await db.client(), await db.client()];
   await first.query('begin');
   const tick = await upsert(first, `'report', ${yearly}`);
-  const { result } = await whileBlocked<{ tick: Date }>(db, second, `select pgmill.cron_upsert('report', ${yearly}) as tick`);
+  const { result } = await whileBlocked<{ tick: Date }>(
+    db,
+    second,
+    `select pgmill.cron_upsert('report', ${yearly}) as tick`,
+  );
   await first.query('commit');
   t.same(await result, [{ tick }]);
   t.same(await names(), ['report']);
@@ -152,7 +202,11 @@ t.test('changing a schedule that is just being fired waits, and loses no tick', 
   const [first, second] = [await db.client(), await db.client()];
   await first.query('begin');
   t.equal(await fire(first), 1);
-  const { result } = await whileBlocked<{ tick: Date }>(db, second, `select pgmill.cron_upsert('report', '0 0 1 1,1-1 *') as tick`);
+  const { result } = await whileBlocked<{ tick: Date }>(
+    db,
+    second,
+    `select pgmill.cron_upsert('report', '0 0 1 1,1-1 *') as tick`,
+  );
   await first.query('commit');
   t.equal((await result)[0]?.tick.getUTCFullYear(), year + 1);
   t.equal(await fire(db), 0);
@@ -254,43 +308,74 @@ t.test('cron_resume leaves a schedule alone that is not paused, also when a tick
   t.equal(await fire(db), 1);
 });
 
-t.test('an interval that was paused goes on with the last tick and the interval, or now and the interval', async (t) => {
-  await upsert(db, `'poll', every => '1 hour'`);
-  await fire(db);
-  const { last_tick: last, next_tick: next } = await find(db, 'poll');
-  await db.sql(`select pgmill.cron_pause('poll')`);
-  t.same(await value(db, `select pgmill.cron_resume('poll')`), next);
-  t.equal(next - last, 3_600_000);
-  await db.sql(`select pgmill.cron_pause('poll')`);
-  await db.sql(`update pgmill.cron set last_tick = last_tick - interval '9 days'`);
-  t.ok(Math.abs((await value(db, `select pgmill.cron_resume('poll')`)) - Date.now() - 3_600_000) < 60_000);
-});
+t.test(
+  'an interval that was paused goes on with the last tick and the interval, or now and the interval',
+  async (t) => {
+    await upsert(db, `'poll', every => '1 hour'`);
+    await fire(db);
+    const { last_tick: last, next_tick: next } = await find(db, 'poll');
+    await db.sql(`select pgmill.cron_pause('poll')`);
+    t.same(await value(db, `select pgmill.cron_resume('poll')`), next);
+    t.equal(next - last, 3_600_000);
+    await db.sql(`select pgmill.cron_pause('poll')`);
+    await db.sql(`update pgmill.cron set last_tick = last_tick - interval '9 days'`);
+    t.ok(Math.abs((await value(db, `select pgmill.cron_resume('poll')`)) - Date.now() - 3_600_000) < 60_000);
+  },
+);
 
 t.test('pausing or resuming an unknown schedule is PM203', async (t) => {
   for (const verb of ['pause', 'resume']) {
-    await t.rejects(db.sql(`select pgmill.cron_${verb}('nothing')`), { code: 'PM203', message: /nothing/, hint: /cron_upsert/ });
+    await t.rejects(db.sql(`select pgmill.cron_${verb}('nothing')`), {
+      code: 'PM203',
+      message: /nothing/,
+      hint: /cron_upsert/,
+    });
   }
 });
 
 t.test('cron_sync makes the schedules of its owner what the list says, and leaves those of others', async (t) => {
   await upsert(db, `'theirs', ${yearly}, owner => 'them'`);
   await upsert(db, `'by hand', ${yearly}`);
-  t.same((await sync('app', [{ name: 'b', every: '90 seconds' }, { name: 'a', expression: '0 0 1 1 *' }])).map(({ name }) => name), ['a', 'b']);
+  t.same(
+    (
+      await sync('app', [
+        { name: 'b', every: '90 seconds' },
+        { name: 'a', expression: '0 0 1 1 *' },
+      ])
+    ).map(({ name }) => name),
+    ['a', 'b'],
+  );
   t.same(await names(), ['a', 'b', 'by hand', 'theirs']);
   await due(db, 'a');
   const before = await snapshot();
-  await sync('app', [{ name: 'a', expression: '0 0 1 1 *' }, { name: 'b', every: '90 seconds' }]);
+  await sync('app', [
+    { name: 'a', expression: '0 0 1 1 *' },
+    { name: 'b', every: '90 seconds' },
+  ]);
   t.same(await snapshot(), before, 'the same list changes nothing');
-  await sync('app', [{ name: 'c', expression: '@daily', payload: { x: 1 }, job_name: 'work', overlap: true, max_attempts: null }, { name: 'a', expression: '0 0 1 1 *' }]);
+  await sync('app', [
+    { name: 'c', expression: '@daily', payload: { x: 1 }, job_name: 'work', overlap: true, max_attempts: null },
+    { name: 'a', expression: '0 0 1 1 *' },
+  ]);
   t.same(await names(), ['a', 'by hand', 'c', 'theirs']);
-  t.match(await find(db, 'c'), { owner: 'app', payload: { x: 1 }, job_name: 'work', overlap: true, max_attempts: 3, priority: 4 });
+  t.match(await find(db, 'c'), {
+    owner: 'app',
+    payload: { x: 1 },
+    job_name: 'work',
+    overlap: true,
+    max_attempts: 3,
+    priority: 4,
+  });
   t.equal(await fire(db), 1, 'what was due stayed due');
   t.same(await sync('app', []), []);
   t.same(await names(), ['by hand', 'theirs']);
 });
 
 t.test('cron_sync is all or nothing, and names the schedule that is wrong', async (t) => {
-  await sync('app', [{ name: 'a', expression: '@daily' }, { name: 'b', expression: '@daily' }]);
+  await sync('app', [
+    { name: 'a', expression: '@daily' },
+    { name: 'b', expression: '@daily' },
+  ]);
   const before = await snapshot();
   for (const [wrong, code] of [
     [{ name: 'x', expression: '0 0 30 2 *' }, 'PM201'],
@@ -304,15 +389,30 @@ t.test('cron_sync is all or nothing, and names the schedule that is wrong', asyn
   t.same(await snapshot(), before);
 });
 
-t.test('two deploys syncing at once, with different lists in different orders, wait for each other and both succeed', async (t) => {
-  await sync('app', ['a', 'b', 'c'].map((name) => ({ name, expression: '@daily' })));
-  const [first, second] = [await db.client(), await db.client()];
-  await first.query('begin');
-  const call = 'select * from pgmill.cron_sync($1, $2)';
-  await first.query(call, ['app', JSON.stringify([{ name: 'c', expression: '@daily' }, { name: 'new', expression: '@daily' }])]);
-  const list = JSON.stringify([{ name: 'new', expression: '@hourly' }, { name: 'a', expression: '@hourly' }]);
-  const { result } = await whileBlocked(db, second, call, ['app', list]);
-  await first.query('commit');
-  await result;
-  t.same(await names(), ['a', 'new'], 'the last one holds');
-});
+t.test(
+  'two deploys syncing at once, with different lists in different orders, wait for each other and both succeed',
+  async (t) => {
+    await sync(
+      'app',
+      ['a', 'b', 'c'].map((name) => ({ name, expression: '@daily' })),
+    );
+    const [first, second] = [await db.client(), await db.client()];
+    await first.query('begin');
+    const call = 'select * from pgmill.cron_sync($1, $2)';
+    await first.query(call, [
+      'app',
+      JSON.stringify([
+        { name: 'c', expression: '@daily' },
+        { name: 'new', expression: '@daily' },
+      ]),
+    ]);
+    const list = JSON.stringify([
+      { name: 'new', expression: '@hourly' },
+      { name: 'a', expression: '@hourly' },
+    ]);
+    const { result } = await whileBlocked(db, second, call, ['app', list]);
+    await first.query('commit');
+    await result;
+    t.same(await names(), ['a', 'new'], 'the last one holds');
+  },
+);

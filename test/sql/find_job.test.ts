@@ -21,17 +21,33 @@ t.test('finds a job in each room, with its state, and no other', async (t) => {
   const id = await add(db, args);
   const other = await add(db, `'other'`);
   const found = async () => {
-    const rows = await db.sql('select *, timeout::text, retry_base::text, retry_max::text from pgmill.find_job($1)', [id]);
+    const rows = await db.sql('select *, timeout::text, retry_base::text, retry_max::text from pgmill.find_job($1)', [
+      id,
+    ]);
     t.equal(rows.length, 1);
     t.match(rows[0], { id, ...common, timeout: '00:00:07', retry_base: '00:00:08', retry_max: '00:00:09' });
     t.ok(rows[0].created_at instanceof Date);
     return rows[0];
   };
-  const nobody = { worker: null, claimed_at: null, lease_until: null, cancel_requested: false, finished_at: null, result: null };
+  const nobody = {
+    worker: null,
+    claimed_at: null,
+    lease_until: null,
+    cancel_requested: false,
+    finished_at: null,
+    result: null,
+  };
 
   t.match(await found(), { state: 'ready', attempts: 0, errors: [], ...nobody });
   let [lease] = await claim(db, 'mail');
-  t.match(await found(), { state: 'running', attempts: 1, worker: 'tester', claimed_at: Date, lease_until: Date, errors: [] });
+  t.match(await found(), {
+    state: 'running',
+    attempts: 1,
+    worker: 'tester',
+    claimed_at: Date,
+    lease_until: Date,
+    errors: [],
+  });
   await db.sql(`select pgmill.fail_job($1, $2, 'no luck')`, [id, lease?.token]);
   t.match(await found(), { state: 'scheduled', attempts: 1, ...nobody });
   t.match((await found()).errors, [{ attempt: 1, reason: 'error', message: 'no luck', worker: 'tester' }]);

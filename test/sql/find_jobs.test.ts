@@ -57,15 +57,24 @@ t.test('joins filters with and', async (t) => {
   const { ready, cancelled } = await oneOfEach();
   t.same(await ids(`'ready', 'default', 'b', 'k'`), [ready]);
   t.same(await ids(`'cancelled', unique_key => 'k'`), [cancelled]);
-  for (const none of [`'ready', 'busy'`, `'ready', name => 'c'`, `'running', unique_key => 'k'`, `name => 'a', unique_key => 'k'`]) {
+  for (const none of [
+    `'ready', 'busy'`,
+    `'ready', name => 'c'`,
+    `'running', unique_key => 'k'`,
+    `name => 'a', unique_key => 'k'`,
+  ]) {
     t.same(await ids(none), [], none);
   }
 });
 
 t.test('goes on after the last id of a page, and shows each job once', async (t) => {
-  await db.sql(`select pgmill.add_jobs((select jsonb_agg(jsonb_build_object('name', 'n' || i % 3)) from generate_series(1, 50) i))`);
+  await db.sql(
+    `select pgmill.add_jobs((select jsonb_agg(jsonb_build_object('name', 'n' || i % 3)) from generate_series(1, 50) i))`,
+  );
   await claim(db);
-  await db.sql(`select pgmill.add_jobs((select jsonb_agg(jsonb_build_object('name', 'n' || i % 3)) from generate_series(1, 57) i))`);
+  await db.sql(
+    `select pgmill.add_jobs((select jsonb_agg(jsonb_build_object('name', 'n' || i % 3)) from generate_series(1, 57) i))`,
+  );
   const all = (await db.sql('select id from pgmill.job order by id')).map(({ id }) => id);
   t.equal(all.length, 107);
   t.same(await ids(), all.slice(0, 100), '100 without max_jobs');
@@ -77,7 +86,10 @@ t.test('goes on after the last id of a page, and shows each job once', async (t)
     seen.push(...page);
   }
   t.same(seen, all);
-  t.same(await ids(`name => 'n1', after_id => ${all[60]}, max_jobs => 2`), (await ids(`name => 'n1'`)).filter((id) => Number(id) > Number(all[60])).slice(0, 2));
+  t.same(
+    await ids(`name => 'n1', after_id => ${all[60]}, max_jobs => 2`),
+    (await ids(`name => 'n1'`)).filter((id) => Number(id) > Number(all[60])).slice(0, 2),
+  );
   t.same(await ids('after_id => -5'), all.slice(0, 100));
 });
 

@@ -47,11 +47,16 @@ t.test('counts the jobs of each queue and name by state, also those that have on
 
 t.test('adds up to what is in the rooms, for many queues, names and states, in all slots', async (t) => {
   await db.sql(`select setseed(0.5)`);
-  const columns = 'id, queue, name, payload, priority, run_at, attempts, max_attempts, retry_base, retry_max, created_at';
+  const columns =
+    'id, queue, name, payload, priority, run_at, attempts, max_attempts, retry_base, retry_max, created_at';
   const job = (run_at: string) =>
     `nextval('pgmill.job_id'), 'q' || (random() * 3)::int, 'n' || (random() * 4)::int, '{}', 5, ${run_at}, (random() * 2)::int, 3, '0', '0', now()`;
-  await db.sql(`insert into pgmill.waiting (${columns}) select ${job(`now() + interval '1 hour'`)} from generate_series(1, 300)`);
-  await db.sql(`insert into pgmill.ready (${columns}, slot) select ${job(`now() - random() * interval '1 day'`)}, i % 3 from generate_series(1, 400) i`);
+  await db.sql(
+    `insert into pgmill.waiting (${columns}) select ${job(`now() + interval '1 hour'`)} from generate_series(1, 300)`,
+  );
+  await db.sql(
+    `insert into pgmill.ready (${columns}, slot) select ${job(`now() - random() * interval '1 day'`)}, i % 3 from generate_series(1, 400) i`,
+  );
   await db.sql(`insert into pgmill.running (${columns}, worker, token, claimed_at, lease_until)
     select ${job('now()')}, 'w', gen_random_uuid(), now(), now() from generate_series(1, 200)`);
   await db.sql(`insert into pgmill.finished (${columns}, state, finished_at)
@@ -77,8 +82,13 @@ t.test('the age of the oldest ready job counts from its run_at', async (t) => {
   const old = await add(db);
   await db.sql(`update pgmill.ready set run_at = now() - interval '2 days 3 hours' where id = $1`, [old]);
   await run(db, `'work', queue => 'other'`, 'other');
-  const rows = await db.sql(`select queue, oldest_ready_age between '2 days 3 hours' and '2 days 3 hours 1 minute' as right from pgmill.insights() order by queue`);
-  t.same(rows, [{ queue: 'default', right: true }, { queue: 'other', right: null }]);
+  const rows = await db.sql(
+    `select queue, oldest_ready_age between '2 days 3 hours' and '2 days 3 hours 1 minute' as right from pgmill.insights() order by queue`,
+  );
+  t.same(rows, [
+    { queue: 'default', right: true },
+    { queue: 'other', right: null },
+  ]);
 });
 
 t.test('averages over the jobs that completed or failed in the last hour', async (t) => {
@@ -101,7 +111,9 @@ t.test('averages over the jobs that completed or failed in the last hour', async
   await end('failed', '30 minutes', '60 s', '3 s');
   await end('completed', '61 minutes', '1 day', '1 day');
   await end('cancelled', '1 minute', '1 day', '1 day');
-  const rows = await db.sql('select completed, failed, cancelled, average_wait::text, average_run::text from pgmill.insights()');
+  const rows = await db.sql(
+    'select completed, failed, cancelled, average_wait::text, average_run::text from pgmill.insights()',
+  );
   t.same(rows, [{ completed: '3', failed: '1', cancelled: '1', average_wait: '00:00:30', average_run: '00:00:03' }]);
 });
 

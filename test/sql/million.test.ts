@@ -18,7 +18,7 @@ const db = await testDatabase(t);
 const client = await db.client();
 const plans: Plan[] = [];
 client.on('notice', ({ message }) => {
-  const json = /\{[^]*\}/.exec(message ?? '')?.[0];
+  const json = /\{.*\}/s.exec(message ?? '')?.[0];
   if (json) plans.push(JSON.parse(json).Plan);
 });
 const columns = 'id, queue, name, payload, priority, run_at, attempts, max_attempts, retry_base, retry_max, created_at';
@@ -27,7 +27,9 @@ const job = `i, 'q' || i % 5, 'job' || i % 20, jsonb_build_object('user', i, 'te
 t.before(async () => {
   for (const state of ['completed', 'failed', 'cancelled']) {
     for (let ago = 1; ago < 10; ago++) {
-      const [day] = await db.sql(`select to_char(d, 'YYYYMMDD') as name, d::text as starts, (d + 1)::text as ends from (select (now() at time zone 'UTC')::date - ${ago} as d) d`);
+      const [day] = await db.sql(
+        `select to_char(d, 'YYYYMMDD') as name, d::text as starts, (d + 1)::text as ends from (select (now() at time zone 'UTC')::date - ${ago} as d) d`,
+      );
       await db.sql(`create table pgmill.finished_${state}_${day.name} partition of pgmill.finished_${state} (primary key (id))
         for values from ('${day.starts} 00:00Z') to ('${day.ends} 00:00Z')`);
     }
@@ -35,7 +37,9 @@ t.before(async () => {
   await db.sql(`insert into pgmill.finished (${columns}, state, finished_at, claimed_at)
     select ${job}, case i % 100 when 0 then 'failed' when 1 then 'cancelled' else 'completed' end, t.at, t.at
     from generate_series(1, 1000000) i, lateral (select now() - (1000000 - i) * interval '0.5 seconds' as at) t`);
-  await db.sql(`insert into pgmill.ready (${columns}, slot) select ${job}, i % 3 from generate_series(1000001, 2000000) i`);
+  await db.sql(
+    `insert into pgmill.ready (${columns}, slot) select ${job}, i % 3 from generate_series(1000001, 2000000) i`,
+  );
   await db.sql('analyze pgmill.finished; analyze pgmill.ready');
   await client.query(`load 'auto_explain'; set auto_explain.log_min_duration = 0; set auto_explain.log_nested_statements = on;
     set auto_explain.log_analyze = on; set auto_explain.log_timing = off; set auto_explain.log_format = json; set client_min_messages = log`);
@@ -59,7 +63,11 @@ function nodes(plan: Plan): Plan[] {
 /** How many rows the scans of the plan looked at. */
 function seen(all: Plan[]): number {
   const scans = all.filter((node) => node['Relation Name']);
-  return scans.reduce((sum, node) => sum + ((node['Actual Rows'] ?? 0) + (node['Rows Removed by Filter'] ?? 0)) * (node['Actual Loops'] ?? 1), 0);
+  return scans.reduce(
+    (sum, node) =>
+      sum + ((node['Actual Rows'] ?? 0) + (node['Rows Removed by Filter'] ?? 0)) * (node['Actual Loops'] ?? 1),
+    0,
+  );
 }
 
 t.test('find_job looks into indexes and at one row', async (t) => {
@@ -75,12 +83,24 @@ t.test('find_job looks into indexes and at one row', async (t) => {
 });
 
 t.test('find_jobs reads a page in the order of the ids, and sorts nothing', async (t) => {
-  const pages = ['', 'after_id => 700000', 'after_id => 1700000', `state => 'completed', after_id => 900000`, `state => 'ready'`, `queue => 'q3'`, `name => 'job7', state => 'completed'`, `name => 'job7', after_id => 1500000`];
+  const pages = [
+    '',
+    'after_id => 700000',
+    'after_id => 1700000',
+    `state => 'completed', after_id => 900000`,
+    `state => 'ready'`,
+    `queue => 'q3'`,
+    `name => 'job7', state => 'completed'`,
+    `name => 'job7', after_id => 1500000`,
+  ];
   for (const args of pages) {
     const { rows, nodes } = await explained(`select id, state, queue, name from pgmill.find_jobs(${args})`);
     t.equal(rows.length, 100, args);
     t.ok(nodes.length > 3);
-    t.notOk(nodes.some((node) => node['Node Type'].endsWith('Sort')), `${args}: no sort`);
+    t.notOk(
+      nodes.some((node) => node['Node Type'].endsWith('Sort')),
+      `${args}: no sort`,
+    );
     t.ok(seen(nodes) < 50_000, `${args}: ${seen(nodes)} rows were looked at`);
   }
 });
@@ -117,5 +137,8 @@ t.test('cancel_jobs finds the holder of a key without looking through the rooms'
   t.equal(await value(client, `select pgmill.cancel_jobs(unique_key => 'k')`), '1');
   await client.query('rollback');
   t.ok(plans.length > 3);
-  t.ok(plans.every((plan) => seen(nodes(plan)) < 100), `${plans.map((plan) => seen(nodes(plan)))}`);
+  t.ok(
+    plans.every((plan) => seen(nodes(plan)) < 100),
+    `${plans.map((plan) => seen(nodes(plan)))}`,
+  );
 });

@@ -19,7 +19,14 @@ t.test('a failed job comes back under its id, due now, with all its attempts and
   t.equal(await retry(id), true);
   await changed(t, db, before, [id, null], 'only this job, and its key');
   const is = await look(id);
-  t.match(is, { state: 'ready', attempts: 0, worker: null, claimed_at: null, finished_at: null, errors: [{ message: 'no luck' }] });
+  t.match(is, {
+    state: 'ready',
+    attempts: 0,
+    worker: null,
+    claimed_at: null,
+    finished_at: null,
+    errors: [{ message: 'no luck' }],
+  });
   t.ok(Math.abs(is.run_at - Date.now()) < 60_000, 'due now');
   const { state, attempts, run_at, worker, claimed_at, finished_at, ...rest } = is;
   t.match(was, rest, 'everything else is as it was');
@@ -50,7 +57,15 @@ t.test('false for a job in any other state, and for none at all', async (t) => {
   const { id: done, token } = await run(db);
   await db.sql('select pgmill.complete_job($1, $2)', [done, token]);
   const { id: running } = await run(db);
-  const others = [done, running, await add(db), await add(db, `'a', run_at => '2100-01-01'`), '0', '-1', '9223372036854775807'];
+  const others = [
+    done,
+    running,
+    await add(db),
+    await add(db, `'a', run_at => '2100-01-01'`),
+    '0',
+    '-1',
+    '9223372036854775807',
+  ];
   const before = await rooms(db);
   for (const id of others) t.equal(await retry(id), false, id);
   await changed(t, db, before, [], 'nothing has changed');

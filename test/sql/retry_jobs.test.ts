@@ -11,7 +11,8 @@ const cancelled = async (args?: string) => {
   await db.sql('select pgmill.cancel_job($1)', [id]);
   return id;
 };
-const ready = async () => (await db.sql(`select id from pgmill.job where state = 'ready' order by id`)).map(({ id }) => id);
+const ready = async () =>
+  (await db.sql(`select id from pgmill.job where state = 'ready' order by id`)).map(({ id }) => id);
 
 t.test('brings back failed and cancelled jobs, and no others', async (t) => {
   const { id: done, token } = await run(db);
@@ -53,7 +54,11 @@ t.test('filters by state, name, queue and run_at, joined with and', async (t) =>
     const client = await db.client();
     await client.query('begin');
     t.equal(Number(await value(client, `select pgmill.retry_jobs(${args})`)), ids.length, args);
-    t.same((await client.query('select id from pgmill.ready order by id')).rows, ids.map((id) => ({ id })), args);
+    t.same(
+      (await client.query('select id from pgmill.ready order by id')).rows,
+      ids.map((id) => ({ id })),
+      args,
+    );
     await client.query('rollback');
     await client.end();
   }
@@ -81,7 +86,11 @@ t.test('passes over jobs whose key a live job holds, and does not count them tow
 });
 
 t.test('of several jobs with one key the first comes back', async (t) => {
-  const ids = [await cancelled(`'a', unique_key => 'k'`), await cancelled(`'a', unique_key => 'k'`), await cancelled(`'a', unique_key => 'k'`)];
+  const ids = [
+    await cancelled(`'a', unique_key => 'k'`),
+    await cancelled(`'a', unique_key => 'k'`),
+    await cancelled(`'a', unique_key => 'k'`),
+  ];
   t.equal(await retry(), 1);
   t.same(await ready(), ids.slice(0, 1));
   t.same(await db.sql('select id from pgmill.job_key'), [{ id: ids[0] }]);
@@ -119,7 +128,10 @@ t.test('a key that is taken while it looks: that job is passed over, the others 
   const { result } = await whileBlocked(db, retrier, 'select pgmill.retry_jobs() as count');
   await adder.query('commit');
   t.same(await result, [{ count: '1' }]);
-  t.match(await db.sql('select state from pgmill.job where id in ($1, $2) order by id', [lost, other]), [{ state: 'cancelled' }, { state: 'ready' }]);
+  t.match(await db.sql('select state from pgmill.job where id in ($1, $2) order by id', [lost, other]), [
+    { state: 'cancelled' },
+    { state: 'ready' },
+  ]);
 });
 
 t.test('two at once bring each job back once', async (t) => {
