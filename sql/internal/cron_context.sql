@@ -11,15 +11,15 @@ as $$
 --
 --   name, tick  the schedule, and the tick the job was added for
 --
--- Returns  {name, expression, tick, lastCompletedAt}. expression is null for an interval and for a schedule that was removed;
---          lastCompletedAt is when a job of the schedule last succeeded, null before the first time.
+-- Returns  {name, expression, tick, last_completed_at}. expression is null for an interval and for a schedule that was removed;
+--          last_completed_at is when a job of the schedule last succeeded, null before the first time.
 -- Errors   none.
 begin
   return jsonb_build_object(
     'name', cron_context.name,
     'expression', (select c.expression from pgmill.cron c where c.name = cron_context.name),
     'tick', cron_context.tick,
-    'lastCompletedAt', (select max(t.completed_at) from pgmill.cron_tick t where t.cron = cron_context.name));
+    'last_completed_at', (select max(t.completed_at) from pgmill.cron_tick t where t.cron = cron_context.name));
 end;
 $$;
 

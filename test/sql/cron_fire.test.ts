@@ -220,14 +220,14 @@ t.test('a handler is told the schedule, the tick, and when a job of it last succ
   await due(db, 'report');
   await fire(db);
   const first = await claim();
-  t.match(first.cron, { name: 'report', expression: '0 0 1 1 *', lastCompletedAt: null });
-  t.same(Object.keys(first.cron).sort(), ['expression', 'lastCompletedAt', 'name', 'tick']);
+  t.match(first.cron, { name: 'report', expression: '0 0 1 1 *', last_completed_at: null });
+  t.same(Object.keys(first.cron).sort(), ['expression', 'last_completed_at', 'name', 'tick']);
   t.equal(new Date(first.cron.tick).toISOString(), `${year}-01-01T00:00:00.000Z`);
 
   await db.sql(`select pgmill.fail_job($1, $2, 'no luck', retry_in => '0')`, [first.id, first.token]);
   const second = await claim();
   t.equal(second.id, first.id);
-  t.equal(second.cron.lastCompletedAt, null, 'a failure does not count');
+  t.equal(second.cron.last_completed_at, null, 'a failure does not count');
   await db.sql('select pgmill.complete_job($1, $2)', [second.id, second.token]);
   const [done] = await db.sql('select finished_at from pgmill.job');
 
@@ -235,7 +235,7 @@ t.test('a handler is told the schedule, the tick, and when a job of it last succ
   await due(db, 'report');
   await fire(db);
   const third = await claim();
-  t.equal(new Date(third.cron.lastCompletedAt).getTime(), done.finished_at.getTime());
+  t.equal(new Date(third.cron.last_completed_at).getTime(), done.finished_at.getTime());
   await db.sql(`select pgmill.fail_job($1, $2, 'no luck', final => true)`, [third.id, third.token]);
   t.equal(
     (await find(db, 'report')).last_completed_at.getTime(),

@@ -278,7 +278,7 @@ t.test('cron_remove removes one schedule; its jobs stay and are done', async (t)
   t.same(await names(), ['other']);
   t.equal(await value(db, 'select count(*)::int from pgmill.cron_tick'), 0);
   const [job] = await db.sql(`select id, token, cron from pgmill.get_jobs('w', 1)`);
-  t.match(job.cron, { name: 'report', expression: null, lastCompletedAt: null });
+  t.match(job.cron, { name: 'report', expression: null, last_completed_at: null });
   await db.sql('select pgmill.complete_job($1, $2)', [job.id, job.token]);
   t.equal(await value(db, 'select count(*)::int from pgmill.cron_tick'), 0);
   await upsert(db, `'report', ${yearly}`);
