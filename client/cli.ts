@@ -1,6 +1,8 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
 import { type ParseArgsConfig, parseArgs } from 'node:util';
+import { cronNext } from './cli-cron.js';
+import { PgMillError } from './errors.js';
 import { migrate } from './migrate.js';
 
 /** A wrong command line: exit code 2. */
@@ -12,7 +14,7 @@ interface Command {
   /** What follows the command's name besides options, all of it required. */
   words: string[];
   options: NonNullable<ParseArgsConfig['options']>;
-  run: (options: Record<string, unknown>, words: string[]) => Promise<void>;
+  run: (options: Record<string, string | undefined>, words: string[]) => Promise<void>;
 }
 
 /** By name, of one word or two. */
@@ -23,18 +25,33 @@ const commands: Record<string, Command> = {
     options: { 'database-url': { type: 'string' } },
     run: runMigrate,
   },
+  'cron next': {
+    help: 'cron next "0 9 * * 1-5" [--tz Europe/Amsterdam] [--count 5] [--after TIME]\n                                 show when an expression comes due; needs no database',
+    words: ['one expression, in quotes'],
+    options: { tz: { type: 'string' }, count: { type: 'string' }, after: { type: 'string' } },
+    run: runCronNext,
+  },
 };
 
-async function runMigrate(options: Record<string, unknown>): Promise<void> {
+async function runMigrate(options: Record<string, string | undefined>): Promise<void> {
   const { applied, changed, version, warnings } = await migrate({ connectionString: databaseUrl(options) });
   for (const warning of warnings) console.error(`pgmill: ${oneLine(warning)}`);
   for (const name of applied) console.log(`applied ${name}`);
   console.log(changed ? `pgmill ${version} is installed.` : `pgmill ${version} was installed already.`);
 }
 
+async function runCronNext(options: Record<string, string | undefined>, [expression = '']: string[]): Promise<void> {
+  try {
+    for (const line of cronNext(expression, options)) console.log(line);
+  } catch (error) {
+    if (!(error instanceof PgMillError)) throw error;
+    throw new UsageError(describe(error));
+  }
+}
+
 /** `--database-url`, or DATABASE_URL, or undefined: then the PG* variables count. */
-function databaseUrl(options: Record<string, unknown>): string | undefined {
-  const url = (options['database-url'] as string | undefined) ?? (process.env.DATABASE_URL || undefined);
+function databaseUrl(options: Record<string, string | undefined>): string | undefined {
+  const url = options['database-url'] ?? (process.env.DATABASE_URL || undefined);
   if (url !== undefined && !/^postgres(ql)?:\/\//.test(url)) {
     throw new UsageError('the database URL must begin with postgres://');
   }
@@ -68,11 +85,12 @@ async function main(args: string[]): Promise<void> {
     throw new UsageError(first === '' ? 'there is no command' : 'there is no such command');
   }
   const { values, positionals } = parse(args.slice(name.split(' ').length), command);
-  if (values.help === true) return console.log(help());
+  const { help: helpWanted, ...options } = values;
+  if (helpWanted === true) return console.log(help());
   if (positionals.length !== command.words.length) {
     throw new UsageError(`${name} takes ${command.words.join(' ') || 'options only'}`);
   }
-  await command.run(values, positionals);
+  await command.run(options as Record<string, string | undefined>, positionals);
 }
 
 function parse(args: string[], { options }: Command) {

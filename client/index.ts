@@ -1,10 +1,13 @@
 export type { CancelFilter, CleanupOptions, FindFilter, JobChanges, RetryFilter } from './admin-types.js';
+export { type PreviewOptions, previewCron } from './cron.js';
 export * from './errors.js';
 export { type MigrateOptions, type MigrateResult, migrate } from './migrate.js';
 export type { Insight } from './observer.js';
 export { PgMill } from './pgmill.js';
 export type { AddedJob, AddJobOptions, JobSettings, NewJob } from './producer.js';
 export type { PgMillOptions } from './query.js';
+export { cleanupJob, type InsightsJobOptions, insightsJob, type MaintenanceJobs } from './ready-made.js';
+export type * from './schedule-types.js';
 export type * from './types.js';
 export type { TickedTask } from './upkeep.js';
 export * from './worker/index.js';

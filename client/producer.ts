@@ -36,9 +36,10 @@ type PayloadArgument<Payload> =
     ? [payload?: Payload, options?: AddJobOptions]
     : [payload: Payload, options?: AddJobOptions];
 
-type PayloadProperty<Payload> = MayBeLeftOut<Payload> extends true ? { payload?: Payload } : { payload: Payload };
+export type PayloadProperty<Payload> =
+  MayBeLeftOut<Payload> extends true ? { payload?: Payload } : { payload: Payload };
 
-/** A job for addJobs. */
+/** A job for addJobs. The payload `null` becomes `{}` there, as if it had been left out; addJob stores it as it is. */
 export type NewJob<Jobs = AnyJobs> = {
   [Name in JobName<Jobs>]: { name: Name } & PayloadProperty<Jobs[Name]> & JobSettings;
 }[JobName<Jobs>];
@@ -89,7 +90,10 @@ export class Producer<Jobs> extends Connection {
     return this.callForValue(addJob, { ...settings, name, payload }, tx);
   }
 
-  /** Adds many jobs in one call, all or none; returns a row for each, in their order. */
+  /**
+   * Adds many jobs in one call, all or none; returns a row for each, in their order. The payload `null` is stored as
+   * `{}`: in a list, null is what was left out.
+   */
   async addJobs(jobs: readonly NewJob<Jobs>[], { tx }: TxOption = {}): Promise<AddedJob[]> {
     return this.call(addJobs, { jobs: writeRows(job, jobs, 'jobs') }, tx);
   }

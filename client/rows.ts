@@ -6,7 +6,7 @@ import type { JobCron } from './types.js';
  * user's nor the session's time zone can change them. Measured with 1000 jobs a call: 3.7 µs of Node's CPU per job,
  * Dates included, against 5.8 with the driver's own parsing; making the Dates lazy would save 0.6 at most.
  */
-type Column = 'plain' | 'id' | 'count' | 'time' | 'duration' | 'untilNow' | 'errors' | 'cron';
+type Column = 'plain' | 'id' | 'count' | 'time' | 'duration' | 'interval' | 'untilNow' | 'errors' | 'cron';
 
 const expressions: Record<Column, (column: string) => string> = {
   plain: (column) => column,
@@ -14,6 +14,7 @@ const expressions: Record<Column, (column: string) => string> = {
   count: (column) => `${column}::float8`,
   time: milliseconds,
   duration: milliseconds,
+  interval: units,
   untilNow: (column) => milliseconds(`${column} - clock_timestamp()`),
   errors: (column) => column,
   cron: (column) => column,
@@ -64,6 +65,14 @@ export function snakeCase(name: string): string {
 
 function milliseconds(expression: string): string {
   return `date_part('epoch', ${expression}) * 1000`;
+}
+
+/** An interval as `{ months: 1, days: 3 }`, for those in which a month is a month. */
+function units(expression: string): string {
+  const parts = ['year', 'month', 'day', 'hour', 'minute', 'second'].map(
+    (unit) => `'${unit}s', nullif(extract(${unit} from ${expression}), 0)`,
+  );
+  return `case when ${expression} is not null then jsonb_strip_nulls(jsonb_build_object(${parts.join(', ')})) end`;
 }
 
 function toDate(value: number): Date {

@@ -18,6 +18,8 @@ export const kinds = {
   token: { cast: 'uuid', write: writeToken },
   time: { cast: 'timestamptz', write: writeTime },
   duration: { cast: 'interval', write: writeDuration },
+  /** Milliseconds, or an object of units. */
+  every: { cast: 'interval', write: writeEvery },
   json: { cast: 'jsonb', write: toJson },
   /** JSON that is written already. */
   writtenJson: { cast: 'jsonb', write: (value) => value },
@@ -77,6 +79,26 @@ function writeDuration(value: unknown, what: string): string {
   }
   const hours = Math.trunc(value / 3_600_000);
   return `${hours} hours ${((value - hours * 3_600_000) / 1000).toFixed(6)} seconds`;
+}
+
+const units = ['years', 'months', 'days', 'hours', 'minutes', 'seconds'];
+
+/** Units stay units: a month, and with a time zone a day, has no fixed number of milliseconds. */
+function writeEvery(value: unknown, what: string): string {
+  if (typeof value !== 'object' || value === null) return writeDuration(value, what);
+  const parts = Object.entries(value).filter(([, number]) => number !== undefined);
+  for (const [unit, number] of parts) {
+    if (!units.includes(unit)) {
+      throw new InvalidArgumentError(`An interval has no unit "${unit.slice(0, 40)}".`, {
+        hint: `There are ${units.join(', ')}.`,
+      });
+    }
+    if (!Number.isInteger(number) || number < 0 || number > 2_147_483_647) {
+      throw new InvalidArgumentError(`${unit} must be a whole number, 0 or more.`);
+    }
+  }
+  if (!parts.some(([, number]) => number > 0)) throw new InvalidArgumentError('An interval must be at least a second.');
+  return parts.map(([unit, number]) => `${number} ${unit}`).join(' ');
 }
 
 /** An array literal of values that need no quotes: pg's own way, which quotes them, takes twice as long. */

@@ -6,7 +6,7 @@
 -- Made by sql/generate-install.ts: change migrations/ and sql/, not this file.
 --
 -- Version: 0.0.1
--- Functions: sha1:2b736260276fa13ddfc81d4acc6ee60775cce317
+-- Functions: sha1:09193a78012ec5b35640a4340dedfac6f86b7fa0
 -- Migrations: 000001.sql sha1:fedd7c7d5a741e0472075bf13014f59cdfa9584d
 
 begin isolation level read committed read write;
@@ -234,7 +234,7 @@ do $$
 declare
   v_drop text;
 begin
-  if 'sha1:2b736260276fa13ddfc81d4acc6ee60775cce317' = (select i.sql_hash from pgmill.installed i) then
+  if 'sha1:09193a78012ec5b35640a4340dedfac6f86b7fa0' = (select i.sql_hash from pgmill.installed i) then
     return;
   end if;
   for v_drop in
@@ -3424,7 +3424,7 @@ begin
   from gone g;
 
   if v_crons is not null then
-    update pgmill.cron_tick t set completed_at = v_now from unnest(v_crons, v_ticks) c(cron, tick) where t.cron = c.cron and t.tick = c.tick;
+    update pgmill.cron_tick t set completed_at = v_now from unnest(v_crons, v_ticks) c(cron, tick) where t.cron = any (array[c.cron]) and t.tick = c.tick;
   end if;
 
   if cardinality(v_done) = cardinality(complete_jobs.ids) then
@@ -5010,7 +5010,7 @@ do $$ begin perform pgmill.grant_execute('pgmill.update_job', 'pgmill_admin'); e
 
 do $$ begin perform pgmill.add_partitions(); end $$;
 
-insert into pgmill.installed (version, sql_hash) values ('0.0.1', 'sha1:2b736260276fa13ddfc81d4acc6ee60775cce317')
+insert into pgmill.installed (version, sql_hash) values ('0.0.1', 'sha1:09193a78012ec5b35640a4340dedfac6f86b7fa0')
 on conflict (one) do update
 set version = excluded.version, sql_hash = excluded.sql_hash, installed_at = now()
 where (installed.version, installed.sql_hash) is distinct from (excluded.version, excluded.sql_hash);

@@ -81,9 +81,10 @@ export class Reporter {
       if (!/^\d+\.\.\d+$/m.test(text)) this.#printed += text;
     });
     parser.on('complete', () => {
-      // the process died in the middle of this one: no closing line comes
-      if (child) this.#count(`${this.#file}: its last test`, child);
-      child = undefined;
+      if (!child) return;
+      // no closing line came
+      if (child.failures > 0) this.#report.failed++;
+      else if (child.asserts > 0) this.#fail(`${this.#file}: ended in the middle of a test`);
     });
     return counts;
   }
@@ -91,7 +92,7 @@ export class Reporter {
   #count(name: string, { asserts, failures, children, skips }: Counts, closing?: Result): void {
     if (failures > 0) this.#report.failed++;
     else if (asserts > 0) this.#report.passed++;
-    else if (children === 0 && skips === 0 && closing) this.#fail(`${name}: asserts nothing`);
+    else if (closing && children === 0 && skips === 0) this.#fail(`${name}: asserts nothing`);
     if (closing && !closing.ok && failures === 0 && children === 0) this.#fail(name, details(closing));
   }
 
@@ -123,7 +124,7 @@ function details({ diag }: Result): string {
 }
 
 function show(value: unknown): string {
-  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  const text = typeof value === 'string' ? value : String(JSON.stringify(value));
   return text.length > 500 ? `${text.slice(0, 500)}…` : text;
 }
 

@@ -9,6 +9,7 @@
 import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { startTestServer, type TestServer } from './postgres/database.js';
+import type { Report } from './reporter.js';
 import { command, type Task, testFile } from './task.js';
 
 const started = Date.now();
@@ -45,13 +46,18 @@ process.exitCode = total.failed > 0 ? 1 : 0;
 async function work(): Promise<void> {
   for (let task = tasks.shift(); task; task = tasks.shift()) {
     const start = Date.now();
-    const { passed, failed, skipped, text } = await task.run();
+    const { passed, failed, skipped, text } = await task.run().catch(broken);
     total.passed += passed;
     total.failed += failed;
     total.skipped += skipped;
     console.log(`${failed > 0 ? 'not ok' : 'ok'}  ${task.name}  (${passed} passed, ${seconds(start)})`);
     if (text) console.log(text.trimEnd());
   }
+}
+
+/** The closing line comes, whatever happens. */
+function broken(error: Error): Report {
+  return { passed: 0, failed: 1, skipped: 0, text: `FAILED: the test runner itself\n${error.stack}` };
 }
 
 function checks(): Task[] {

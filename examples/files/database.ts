@@ -1,3 +1,4 @@
+import { realpathSync } from 'node:fs';
 import path from 'node:path';
 import pg from 'pg';
 import { startPostgres } from '../../test/postgres/start.js';
@@ -37,7 +38,8 @@ export async function openDatabase(maxConnections: number): Promise<Database> {
     if (!alone) throw new UsageError('another demo is at work in this database');
     const where = server ? 'temporary' : `database "${name}" of DATABASE_URL`;
     const description = `PostgreSQL ${version.split(' ')[0]}, ${where}, fsync ${fsync}`;
-    return { pool, description, folder: server && path.dirname(server.dataDirectory), close };
+    const folder = server && realpathSync(path.dirname(server.dataDirectory));
+    return { pool, description, folder, close };
   } catch (error) {
     await close();
     throw error instanceof UsageError ? error : new UsageError(`the database cannot be used: ${reason(error)}`);

@@ -24,7 +24,7 @@ Ctrl-C stops it: running jobs finish, the others are given back. A second Ctrl-C
 
 Exit code
   0    every file was done exactly once
-  1    not so: a file or a folder could not be read, or the check found something else
+  1    not so: a file or a folder could not be read, or something went wrong
   2    nothing was done: wrong arguments, or no database
   130  stopped before the end: Ctrl-C, SIGTERM, or nobody reads the output any more`;
 

@@ -19,8 +19,9 @@ export function decodePath(text: string): Buffer {
   return Buffer.concat(parts.map((part, index) => Buffer.from(part, index % 2 === 0 ? 'utf8' : 'hex')));
 }
 
-export function joinPath(...parts: [Buffer, ...Buffer[]]): Buffer {
-  const slash = Buffer.from('/');
-  const filled = parts.filter((part) => part.length > 0);
-  return Buffer.concat(filled.flatMap((part, index) => (index === 0 ? [part] : [slash, part])));
+/** Either part may be empty. */
+export function joinPath(folder: Buffer, name: Buffer): Buffer {
+  const endsWithSlash = folder.at(-1) === '/'.charCodeAt(0);
+  const slash = folder.length === 0 || name.length === 0 || endsWithSlash ? '' : '/';
+  return Buffer.concat([folder, Buffer.from(slash), name]);
 }

@@ -64,7 +64,7 @@ begin
   from gone g;
 
   if v_crons is not null then
-    update pgmill.cron_tick t set completed_at = v_now from unnest(v_crons, v_ticks) c(cron, tick) where t.cron = c.cron and t.tick = c.tick;
+    update pgmill.cron_tick t set completed_at = v_now from unnest(v_crons, v_ticks) c(cron, tick) where t.cron = any (array[c.cron]) and t.tick = c.tick;
   end if;
 
   if cardinality(v_done) = cardinality(complete_jobs.ids) then

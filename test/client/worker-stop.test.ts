@@ -30,6 +30,28 @@ t.test('gives prefetched jobs back, uncharged, and waits for the running one', a
   t.strictSame(row, { most: 0, least: 0 });
 });
 
+t.test('gives back what a claim brings that was under way when it stopped', async (t) => {
+  const { mill, worker, states, sql, client } = await open(t);
+  let ran = 0;
+  const w = worker({ handlers: { job: () => void ran++ }, pollInterval: 20 });
+  await w.start();
+  const blocker = await client();
+  await blocker.query('begin; lock table pgmill.ready in access exclusive mode');
+  await until('a claim waits', async () => {
+    const rows = await sql(
+      `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query ~ 'get_jobs'`,
+    );
+    return rows.length > 0;
+  });
+  await mill.addJob('job', {}, { tx: blocker });
+  const stopped = w.stop();
+  await blocker.query('commit');
+  await stopped;
+  t.strictSame(await states(), { ready: 1 });
+  t.equal(ran, 0);
+  t.strictSame(await sql('select attempts from pgmill.ready'), [{ attempts: 0 }]);
+});
+
 t.test('jobs that were prefetched while jobs were quick do not wait behind a slow one', async (t) => {
   const { mill, worker, states } = await open(t);
   const end = gate();

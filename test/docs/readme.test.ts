@@ -39,15 +39,26 @@ t.test('the TypeScript compiles', async (t) => {
     module: ts.ModuleKind.NodeNext,
     types: ['node'],
   });
-  const problems = ts.getPreEmitDiagnostics(program).map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n'));
+  const problems = ts
+    .getPreEmitDiagnostics(program)
+    .map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n'));
   t.strictSame(problems, []);
 });
 
 t.test('a wrong payload and a missing handler do not compile, as the README says', async (t) => {
   const wrong = path.join(folder, 'wrong.ts');
   const code = readFileSync(files[0] ?? '', 'utf8');
-  writeFileSync(wrong, code.replace("subject: 'Welcome'", 'subject: 1').replace(/'mail.send': async/, "'mail.sent': async"));
-  const program = ts.createProgram([wrong], { strict: true, noEmit: true, skipLibCheck: true, module: ts.ModuleKind.NodeNext, types: ['node'] });
+  writeFileSync(
+    wrong,
+    code.replace("subject: 'Welcome'", 'subject: 1').replace(/'mail.send': async/, "'mail.sent': async"),
+  );
+  const program = ts.createProgram([wrong], {
+    strict: true,
+    noEmit: true,
+    skipLibCheck: true,
+    module: ts.ModuleKind.NodeNext,
+    types: ['node'],
+  });
   t.equal(program.getSemanticDiagnostics(program.getSourceFile(wrong)).length >= 2, true);
 });
 
@@ -74,7 +85,9 @@ t.test('the transactions commit with their jobs, and the program ends by itself'
   const [code] = await once(child.process, 'exit');
   t.equal(code, 0, child.output());
   t.equal(child.output().trim(), '1');
-  t.strictSame(await db.sql('select state, result from pgmill.job'), [{ state: 'completed', result: { printed: true } }]);
+  t.strictSame(await db.sql('select state, result from pgmill.job'), [
+    { state: 'completed', result: { printed: true } },
+  ]);
 });
 
 t.test('the SQL runs, block after block', async (t) => {
@@ -91,14 +104,18 @@ t.test('the SQL runs, block after block', async (t) => {
 t.test('the commands are ones that the package has', async (t) => {
   const { scripts, bin } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
   const commands = of('sh').join('');
-  for (const [, name = ''] of commands.matchAll(/npm (?:run )?(start|test|[\w:]+:[\w]+)/g)) t.ok(scripts[name], `npm ${name}`);
+  for (const [, name = ''] of commands.matchAll(/npm (?:run )?(start|test|[\w:]+:[\w]+)/g))
+    t.ok(scripts[name], `npm ${name}`);
   t.match(commands, 'npx pgmill migrate');
   t.ok(bin.pgmill);
 });
 
 function run(file: string, url: string) {
   let text = '';
-  const child = spawn(process.execPath, ['--import', 'tsx', file], { cwd: root, env: { ...process.env, DATABASE_URL: url } });
+  const child = spawn(process.execPath, ['--import', 'tsx', file], {
+    cwd: root,
+    env: { ...process.env, DATABASE_URL: url },
+  });
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (more: string) => {
       text += more;

@@ -52,6 +52,11 @@ t.test('assertions outside any t.test make the file one test', async (t) => {
   t.match(read('ok 1 - yes\nnot ok 2 - no\n1..2\n', { ...fine, code: 1 }), { passed: 0, failed: 1 });
 });
 
+t.test('a failure without a value to show is shown too', async (t) => {
+  const { text } = read('not ok 1 - no\n  ---\n  found: 1\n  doNotWant: 0\n  ...\n1..1\n', { ...fine, code: 1 });
+  t.match(text, /found: 1\n\s+wanted: undefined/);
+});
+
 t.test('a skipped test is neither, and is named with its reason', async (t) => {
   const report = read('ok 1 - with psql # SKIP no psql here\n1..1\n');
   t.match(report, { passed: 0, failed: 0, skipped: 1 });
@@ -76,7 +81,10 @@ t.test('a file that holds no test, crashes, is killed or takes too long has fail
 });
 
 t.test('a test that its process did not survive has failed', async (t) => {
-  t.match(read('# Subtest: dies\n    ok 1 - so far\n', { code: 7, signal: null, timedOut: false }), { failed: 1 });
+  t.match(read('# Subtest: dies\n    ok 1 - so far\n', { code: 7, signal: null, timedOut: false }), {
+    passed: 0,
+    failed: 1,
+  });
 });
 
 t.test('real files: one passes, one ends its process, one never ends', async (t) => {
