@@ -51,7 +51,7 @@ function checkTimezone(timezone: string): void {
   try {
     const { timeZone } = new Intl.DateTimeFormat('en', { timeZone: timezone }).resolvedOptions();
     const otherCase = timeZone !== timezone && timeZone.toLowerCase() === timezone.toLowerCase();
-    if (/^[A-Z]/.test(timezone) && !otherCase && (timezone.length > 3 || short.includes(timezone))) return;
+    if (/^[A-Z]/.test(timezone) && !otherCase && (timezone.length !== 3 || short.includes(timezone))) return;
   } catch {
     // not known
   }

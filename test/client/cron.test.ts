@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { checkCron, parseCron } from '../../client/cron-expression.js';
-import { InvalidArgumentError, InvalidCronError, InvalidTimezoneError, previewCron } from '../../client/index.js';
+import { InvalidArgumentError, InvalidCronError, previewCron } from '../../client/index.js';
 import { testDatabase } from '../postgres/database.js';
 import { expression, misspelt, random } from '../sql/cron_cases.js';
 
@@ -29,7 +29,8 @@ await db.sql(`
     return jsonb_build_object('message', sqlerrm, 'hint', v_hint);
   end $$`);
 
-type Answer = number[] | { message: string; hint: string };
+/** In the order in which jsonb has them. */
+type Answer = number[] | { hint: string; message: string };
 
 async function database(texts: string[], zone = 'UTC'): Promise<Answer[]> {
   const rows = await db.sql(
@@ -44,7 +45,7 @@ function client(text: string, timezone = 'UTC'): Answer {
     return previewCron(text, { after, count: 3, timezone }).map((time) => time.getTime());
   } catch (error) {
     if (!(error instanceof InvalidCronError)) throw error;
-    return { message: error.message, hint: error.hint ?? '' };
+    return { hint: error.hint ?? '', message: error.message };
   }
 }
 
@@ -293,7 +294,7 @@ t.test('a preview has its defaults, and refuses what makes no sense', async (t) 
     t.throws(() => previewCron('@daily', { count }), InvalidArgumentError, `${count}`);
   t.throws(() => previewCron('@daily', { after: new Date('never') }), InvalidArgumentError);
   for (const anything of [undefined, null, 5, ['@daily']])
-    t.throws(() => previewCron(anything as string), InvalidArgumentError);
+    t.throws(() => previewCron(anything as unknown as string), InvalidArgumentError);
   for (const timezone of [
     '',
     'Europe/Nowhere',
@@ -315,7 +316,6 @@ t.test('a preview has its defaults, and refuses what makes no sense', async (t) 
     );
   }
   t.throws(() => previewCron('@daily', { timezone: 5 as unknown as string }), InvalidArgumentError);
-  t.ok(InvalidTimezoneError);
 });
 
 t.test('previews in the zones of the database', async (t) => {
