@@ -53,6 +53,15 @@ export class JobContext<Jobs = AnyJobs> {
     return this.#runner.heartbeat.now();
   }
 
+  /**
+   * Completes the job in a transaction, together with what `write` does in it with `tx`; what `write` returns is the
+   * job's result. Do the work first: the transaction is open no longer than `write` takes. When it throws, nothing of it
+   * is there and the job is not completed; so throw on.
+   */
+  complete(write: (tx: pg.ClientBase) => unknown): Promise<void> {
+    return this.#runner.complete(this.#held, write);
+  }
+
   /** Ends the handler: the job comes back at that time, or after so many milliseconds; the attempt is not charged. */
   snooze(until: Date | number): never {
     throw new SnoozeError(until);

@@ -42,6 +42,11 @@ export class Held {
     return this.#stopped?.code;
   }
 
+  /** For those about to record something: it was decided otherwise, or the job was asked to stop at once. */
+  throwIfStopped(): void {
+    if (this.settled) throw this.#stopped ?? new Error(`Job ${this.job.id} has ended already.`);
+  }
+
   /** Aborts the signal; the first reason stays. */
   stop(code: StopCode, message?: string): void {
     if (this.#stopped === undefined) {

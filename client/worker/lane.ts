@@ -24,6 +24,7 @@ export class Lane<Item> {
   /** Items of a batch that was refused: sent one by one, to find the culprit. */
   #singles: Item[] = [];
   #working = false;
+  #singleTurn = false;
   #abandoned = false;
   #idle: (() => void)[] = [];
 
@@ -59,7 +60,7 @@ export class Lane<Item> {
   async #work(): Promise<void> {
     let failures = 0;
     for (;;) {
-      const single = this.#singles.length > 0;
+      const single = this.#nextIsSingle();
       const batch = single ? this.#singles.splice(0, 1) : this.#queue.splice(0, this.#options.largestBatch ?? 1000);
       if (batch.length === 0) break;
       try {
@@ -72,12 +73,19 @@ export class Lane<Item> {
         else {
           (single ? this.#singles : this.#queue).push(...batch);
           this.#options.failed(error);
-          await this.#sleep.wait(backoff(failures++));
+          // A locked job waits for its turn behind the others, not they for it.
+          if (!isLocked(error) || this.#queue.length === 0) await this.#sleep.wait(backoff(failures++));
         }
       }
     }
     this.#working = false;
     for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  /** By turns, while there are both. */
+  #nextIsSingle(): boolean {
+    this.#singleTurn = this.#singles.length > 0 && (this.#queue.length === 0 || !this.#singleTurn);
+    return this.#singleTurn;
   }
 }
 

@@ -10,7 +10,7 @@ import type { Settings } from './settings.js';
 import { Settle } from './settle.js';
 import { Sleep } from './sleep.js';
 import { Slots } from './slots.js';
-import { runInTransaction } from './transaction.js';
+import { completeInTransaction, runInTransaction } from './transaction.js';
 
 const lockTimeout = 'set lock_timeout = 2000';
 
@@ -106,6 +106,11 @@ export class Runner {
 
   end(held: Held): void {
     this.slots.end(held);
+  }
+
+  /** Completes the job in a transaction, together with what `write` does in it. */
+  complete(held: Held, write: (tx: pg.ClientBase) => unknown): Promise<void> {
+    return completeInTransaction(held, this, write);
   }
 
   /** Gives the job so many milliseconds from now. */

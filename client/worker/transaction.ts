@@ -1,3 +1,4 @@
+import type pg from 'pg';
 import { TransactionContext } from './context.js';
 import type { Held } from './held.js';
 import { Loan } from './loan.js';
@@ -50,6 +51,33 @@ async function run(held: Held, runner: Runner, loan: Loan): Promise<void> {
   await loan.giveBack();
   held.onStop = undefined;
   if (!held.settled) ended();
+}
+
+/**
+ * For ctx.complete(): a transaction at the end of an ordinary handler, which completes the job. It is short, because it
+ * begins when the work is done.
+ */
+export async function completeInTransaction(
+  held: Held,
+  runner: Runner,
+  write: (tx: pg.ClientBase) => unknown,
+): Promise<void> {
+  held.throwIfStopped();
+  const loan = await Loan.begin(runner.transactions, runner.patience);
+  held.onStop = (code) => {
+    if (code !== 'cancelled' && !held.committing) loan.cut();
+  };
+  let result: unknown;
+  try {
+    result = await write(loan.client);
+    held.throwIfStopped();
+    await commit(held, runner, loan, result);
+  } finally {
+    await loan.giveBack();
+    held.onStop = undefined;
+    held.committing = false;
+  }
+  if (!held.settled) runner.settle.completed(held, result);
 }
 
 async function commit(held: Held, runner: Runner, loan: Loan, result: unknown): Promise<void> {

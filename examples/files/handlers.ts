@@ -1,12 +1,10 @@
-import type pg from 'pg';
 import type { Handlers } from '../../client/index.js';
-import { transaction } from './database.js';
 import type { Jobs } from './jobs.js';
 import { measure } from './measure.js';
 import { decodePath, joinPath } from './paths.js';
 
 /** What the worker does for each job. */
-export function handlers(pool: pg.Pool, folder: Buffer): Handlers<Jobs> {
+export function handlers(folder: Buffer): Handlers<Jobs> {
   return {
     async 'demo.file'({ file, path }, ctx) {
       if (failsFirst(file) && ctx.attempt === 1) throw new Error('This attempt fails on purpose.');
@@ -18,14 +16,13 @@ export function handlers(pool: pg.Pool, folder: Buffer): Handlers<Jobs> {
       });
 
       // The result and the completion of the job: both, or neither.
-      await transaction(pool, async (tx) => {
+      await ctx.complete(async (tx) => {
         const { bytes, lines, gzipBytes, sha256 } = measures ?? {};
         await tx.query(
           `insert into pgmill_demo.result (file, job, attempt, bytes, lines, gzip_bytes, sha256)
            values ($1, $2, $3, $4, $5, $6, $7)`,
           [file, ctx.id, ctx.attempt, bytes, lines, gzipBytes, sha256],
         );
-        await ctx.mill.completeJob(ctx.id, ctx.job.token, { tx });
       });
     },
 

@@ -30,7 +30,7 @@ export async function runJobs({ mill, pool, queue, folder, except, concurrency, 
     timeout: 30 * 60_000, // a file may be very large
     stopTimeout: 5000,
     logger: { error: log, warn: log },
-    handlers: handlers(pool, folder),
+    handlers: handlers(folder),
   });
   watch(worker, progress);
   stop.addEventListener('abort', () => progress.log('Stopping: running jobs finish. Ctrl-C again ends at once.'));

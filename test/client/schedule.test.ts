@@ -92,7 +92,7 @@ t.test('cronUpsert', async (t) => {
 
   t.test('an interval is due at once, an expression at its time; unchanged, both keep their tick', async (t) => {
     const first = await mill.cronUpsert('poll', { every: hour });
-    t.ok(Math.abs(first.getTime() - Date.now()) < 5000);
+    t.ok(Math.abs(first.getTime() - Date.now()) < 30_000);
     await mill.tick();
     const next = new Date(first.getTime() + hour);
     t.strictSame(await mill.cronUpsert('poll', { every: hour }), next);
@@ -119,7 +119,7 @@ t.test('cronUpsert', async (t) => {
   t.test('refuses what is wrong, with an error of its own class', async (t) => {
     const before = await sql('select * from pgmill.cron order by name');
     const put = (options: object) => mill.cronUpsert('x', options as { expression: string });
-    const refused: [object, object][] = [
+    const refused: [object, { name: string; [property: string]: unknown }][] = [
       [{ expression: '0 9 * * 1-8' }, { name: 'InvalidCronError', code: 'PM201', message: /day-of-week field/ }],
       [{ expression: '0 0 30 2 *' }, { name: 'InvalidCronError', message: /never/ }],
       [
@@ -191,9 +191,10 @@ t.test('addRecurringJob', async (t) => {
 
   t.test('keeps months and years what they are', async (t) => {
     const first = await add({ months: 1 }, { timezone: 'Europe/Amsterdam', payload: { all: true } });
-    t.ok(Math.abs(first.getTime() - Date.now()) < 5000, 'the first at once');
+    t.ok(Math.abs(first.getTime() - Date.now()) < 30_000, 'the first at once');
     t.match(await mill.findCrons(), [{ name: 'bill', every: { months: 1 }, payload: { all: true }, owner: 'default' }]);
-    t.match(await mill.tick(), [{ changed: 1 }]);
+    await mill.tick();
+    t.match(await mill.findJobs(), [{ name: 'bill', cron: 'bill', payload: { all: true } }]);
     const [ticks] = await sql(
       `select next_tick = (last_tick at time zone 'Europe/Amsterdam' + interval '1 month') at time zone 'Europe/Amsterdam' as month
        from pgmill.cron`,
@@ -239,10 +240,12 @@ t.test('removing, pausing, looking ahead', async (t) => {
   t.equal(await mill.cronPause('a'), false);
   t.match(await mill.findCrons(), [{ name: 'a', paused: true, nextTick: null }, before]);
   await sql(`update pgmill.cron set next_tick = clock_timestamp() - interval '3 years' where name = 'a'`);
-  t.strictSame(await mill.tick(), [], 'what is paused does not fire');
+  await mill.tick();
+  t.strictSame(await mill.findJobs(), [], 'what is paused does not fire');
   t.strictSame(await mill.cronResume('a'), newYear, 'and goes on in the future');
   t.strictSame(await mill.cronResume('a'), newYear);
-  t.strictSame(await mill.tick(), []);
+  await mill.tick();
+  t.strictSame(await mill.findJobs(), []);
   await t.rejects(mill.cronPause('none'), { name: 'UnknownCronError', code: 'PM203' });
   await t.rejects(mill.cronResume('none'), { name: 'UnknownCronError', code: 'PM203' });
 
@@ -395,7 +398,7 @@ t.test('a handler sees the schedule, its tick and when it last completed', async
     first,
   ]);
   const { tick, lastCompletedAt } = seen[1] as JobCron;
-  t.ok(tick.getTime() > first.getTime() && tick.getTime() % 1000 === first.getTime() % 1000);
+  t.ok(tick.getTime() >= first.getTime() + 1000);
   t.ok(lastCompletedAt instanceof Date);
   t.ok(Math.abs((lastCompletedAt?.getTime() ?? 0) - done.finished_at.getTime()) < 2000);
   t.ok((await mill.findCrons())[0]?.lastCompletedAt instanceof Date);

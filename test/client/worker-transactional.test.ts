@@ -214,3 +214,96 @@ t.test('the connection breaks at the commit: the job is done once, whether the c
   t.strictSame(await sql('select id from note'), [{ id: arrived }]);
   t.equal(await state(arrived), 'completed');
 });
+
+t.test('ctx.complete commits the writes with the completion, in a transaction that begins when it is called', async (t) => {
+  const { mill, worker, sql, state } = await open(t);
+  await sql('create table note (text text)');
+  const id = await mill.addJob('job');
+  const completed = gate<unknown>();
+  let idle: unknown[] = [];
+  const w = worker({
+    handlers: {
+      async job(_payload: unknown, ctx) {
+        idle = await sql(`select state from pg_stat_activity where datname = current_database() and state ~ 'in transaction'`);
+        await ctx.complete(async (tx) => {
+          await tx.query(`insert into note values ('kept')`);
+          return { done: true };
+        });
+        return 'this is not the result';
+      },
+    },
+  });
+  w.on('job:complete', (_job, result) => completed.open(result));
+  await w.start();
+  t.strictSame(await completed.opened, { done: true });
+  t.strictSame(idle, []);
+  t.strictSame(await sql('select text, xmin::text = (select xmin::text from pgmill.finished) as together from note'), [
+    { text: 'kept', together: true },
+  ]);
+  t.strictSame([await state(id), (await mill.findJob(id))?.result], ['completed', { done: true }]);
+});
+
+t.test('ctx.complete leaves nothing when it throws, and the attempt has failed', async (t) => {
+  const { mill, worker, sql } = await open(t);
+  await sql('create table note (text text)');
+  const id = await mill.addJob('job', {}, { maxAttempts: 1 });
+  const w = worker({
+    handlers: {
+      async job(_payload: unknown, ctx) {
+        await ctx.complete(async (tx) => {
+          await tx.query(`insert into note values ('gone')`);
+          throw new Error('boom');
+        });
+      },
+    },
+  });
+  const failed = next(w, 'job:fail');
+  await w.start();
+  await failed;
+  const job = await mill.findJob(id);
+  t.match(job, { state: 'failed', errors: [{ message: /boom/ }] });
+  t.strictSame(await sql('select * from note'), []);
+});
+
+t.test('ctx.complete writes nothing for a job whose lease was lost', async (t) => {
+  const { mill, worker, sql, state } = await open(t);
+  await sql('create table note (text text)');
+  const id = await mill.addJob('job', {}, { retryBase: 3_600_000 });
+  const refused = gate<unknown>();
+  const w = worker({
+    handlers: {
+      async job(_payload: unknown, ctx) {
+        await sql(`update pgmill.running set lease_until = now() - interval '1 second'`);
+        await mill.reclaim();
+        await ctx.complete((tx) => tx.query(`insert into note values ('gone')`)).catch(refused.open);
+      },
+    },
+  });
+  const lost = next(w, 'lease:lost');
+  await w.start();
+  t.match(await refused.opened, { code: 'PM002' });
+  await lost;
+  t.equal(await state(id), 'scheduled');
+  t.strictSame(await sql('select * from note'), []);
+});
+
+t.test('ctx.complete after the time is up is refused, whatever the handler thinks', async (t) => {
+  const { mill, worker, sql, state } = await open(t);
+  await sql('create table note (text text)');
+  const id = await mill.addJob('job', {}, { timeout: 30, maxAttempts: 1 });
+  const refused = gate<unknown>();
+  const failed = gate();
+  const w = worker({
+    handlers: {
+      async job(_payload: unknown, ctx) {
+        await failed.opened;
+        await ctx.complete((tx) => tx.query(`insert into note values ('gone')`)).catch(refused.open);
+      },
+    },
+  });
+  w.on('job:fail', () => failed.open());
+  await w.start();
+  t.match(await refused.opened, { code: 'timeout' });
+  t.equal(await state(id), 'failed');
+  t.strictSame(await sql('select * from note'), []);
+});

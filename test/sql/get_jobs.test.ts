@@ -76,6 +76,9 @@ t.test('the order holds over several queues, which are all asked', async (t) => 
   await addAll(['e', 3, undefined, 'y'], ['f', 9, undefined, 'y']);
   t.equal(await names(`1, '{x,y,z,x}'`), 'e', 'one at a time');
   t.equal(await names(`10, '{x,y,z}'`), 'd f');
+  await addAll(['g', 1, undefined, 'x'], ['i', 3, undefined, 'x'], ['h', 2, undefined, 'y']);
+  t.equal(await names(`2, '{x,y,x}'`), 'g h', 'a queue named twice counts once');
+  t.equal(await names(`2, '{x,x}'`), 'i');
   t.equal(await names(`10, '{x,y,z}'`), '');
   t.same(await db.sql('select name from pgmill.ready'), [{ name: 'no' }], 'other queues are left alone');
 });

@@ -1,6 +1,6 @@
 // Checked by `npm run types`, never run: each line under @ts-expect-error must not compile.
 import type pg from 'pg';
-import { type Job, PgMill } from '../../client/index.js';
+import { cleanupJob, insightsJob, type Job, type MaintenanceJobs, PgMill } from '../../client/index.js';
 
 interface Jobs {
   'send-mail': { to: string; copies?: number };
@@ -141,4 +141,94 @@ export function workers() {
   mill.worker({ handlers: { ...others, 'send-mail': (payload) => payload.from } });
   // @ts-expect-error a handler is missing here too
   void mill.runOnce({ handlers: { 'send-mail': () => {} } });
+}
+
+export async function schedules() {
+  const next: Date = await mill.cronUpsert('cleanup', { expression: '@daily' });
+  await mill.cronUpsert('report', { every: 60_000, payload: { days: 3 }, timezone: 'Asia/Tokyo', tx: client });
+  await mill.cronUpsert('send-mail', { every: { months: 1 }, payload: { to: 'a@example.com' } });
+  await mill.cronUpsert('any name', { expression: '@daily', jobName: 'cleanup' });
+  await mill.cronUpsert('any name', { expression: '@daily', jobName: 'resize', payload: { width: 1, height: 1 } });
+  await mill.addRecurringJob('cleanup', { interval: { years: 1, seconds: 5 }, missed: 'all', owner: 'me' });
+  await mill.addRecurringJob('any name', { interval: { days: 1 }, jobName: 'send-mail', payload: { to: 'a' } });
+  const registered: { name: string; nextTick: Date }[] = await mill.registerCronJobs(
+    [
+      { name: 'cleanup', expression: '@daily' },
+      { name: 'mail at nine', expression: '0 9 * * *', jobName: 'send-mail', payload: { to: 'a@example.com' } },
+      { name: 'resize', every: { hours: 1 }, payload: { width: 1, height: 1 }, overlap: true },
+    ],
+    { owner: 'app' },
+  );
+  const after: Date | null = await mill.cronNext('@daily', next, 'Asia/Tokyo');
+
+  // @ts-expect-error neither the name of a job nor a jobName
+  await mill.cronUpsert('any name', { expression: '@daily' });
+  // @ts-expect-error no such job
+  await mill.cronUpsert('any name', { expression: '@daily', jobName: 'send-fax' });
+  // @ts-expect-error the payload is needed
+  await mill.cronUpsert('send-mail', { expression: '@daily' });
+  // @ts-expect-error the payload of jobName is needed
+  await mill.cronUpsert('cleanup', { expression: '@daily', jobName: 'send-mail' });
+  // @ts-expect-error a property of the wrong type
+  await mill.cronUpsert('any name', { expression: '@daily', jobName: 'send-mail', payload: { to: 1 } });
+  // @ts-expect-error the payload of another job
+  await mill.cronUpsert('resize', { expression: '@daily', payload: { to: 'a@example.com' } });
+  // @ts-expect-error when is needed
+  await mill.cronUpsert('cleanup', {});
+  // @ts-expect-error one of the two
+  await mill.cronUpsert('cleanup', { expression: '@daily', every: 1000 });
+  // @ts-expect-error no such unit
+  await mill.cronUpsert('cleanup', { every: { weeks: 1 } });
+  // @ts-expect-error no such policy
+  await mill.cronUpsert('cleanup', { expression: '@daily', missed: 'never' });
+  // @ts-expect-error no such option
+  await mill.cronUpsert('cleanup', { expression: '@daily', tz: 'Asia/Tokyo' });
+  // @ts-expect-error an interval, not a number
+  await mill.addRecurringJob('cleanup', { interval: 1000 });
+  // @ts-expect-error an interval is needed
+  await mill.addRecurringJob('cleanup', { expression: '@daily' });
+  // @ts-expect-error the payload is needed
+  await mill.registerCronJobs([{ name: 'send-mail', expression: '@daily' }]);
+  // @ts-expect-error the payload of another job
+  await mill.registerCronJobs([{ name: 'x', expression: '@daily', jobName: 'resize', payload: { to: 'a' } }]);
+  // @ts-expect-error no such job
+  await mill.registerCronJobs([{ name: 'any name', expression: '@daily' }]);
+  // @ts-expect-error the owner is the list's
+  await mill.registerCronJobs([{ name: 'cleanup', expression: '@daily', owner: 'me' }]);
+
+  const anyMill = new PgMill({ pool });
+  await anyMill.cronUpsert('whatever', { expression: '@daily', payload: [1] });
+  await anyMill.registerCronJobs([{ name: 'whatever', every: 1000, jobName: 'other' }]);
+  return { next, registered, after };
+}
+
+interface JobsAndMaintenance extends MaintenanceJobs {
+  'send-mail': { to: string };
+}
+
+/** The ready-made jobs, with a payload map that names them, with one that does not, and with none. */
+export async function readyMade(listed: PgMill<JobsAndMaintenance>) {
+  await listed.registerCronJobs([
+    { name: 'pgmill.cleanup', expression: '0 1 * * *' },
+    { name: 'pgmill.insights', expression: '0 * * * *' },
+  ]);
+  const ready = { 'pgmill.cleanup': cleanupJob({ failedAfter: 1000 }), 'pgmill.insights': insightsJob() };
+  listed.worker({ handlers: { ...ready, 'send-mail': ({ to }) => to } });
+  listed.worker({ names: ['pgmill.cleanup'], handlers: { 'pgmill.cleanup': cleanupJob() } });
+  // @ts-expect-error they need a handler
+  listed.worker({ handlers: { 'send-mail': ({ to }) => to } });
+
+  const maintenance = new PgMill<MaintenanceJobs>({ pool });
+  maintenance.worker({ handlers: ready });
+  const anyMill = new PgMill({ pool });
+  await anyMill.registerCronJobs([{ name: 'pgmill.cleanup', expression: '0 1 * * *' }]);
+  anyMill.worker({ handlers: { ...ready, another: () => {} } });
+  void anyMill.runOnce({ handlers: { '*': insightsJob({ log: (insights) => insights[0]?.ready }) } });
+
+  // @ts-expect-error not in the payload map
+  await mill.registerCronJobs([{ name: 'pgmill.cleanup', expression: '0 1 * * *' }]);
+  // @ts-expect-error no such option
+  cleanupJob({ completedafter: 1 });
+  // @ts-expect-error a function
+  insightsJob({ log: console });
 }
