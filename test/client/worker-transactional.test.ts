@@ -215,33 +215,39 @@ t.test('the connection breaks at the commit: the job is done once, whether the c
   t.equal(await state(arrived), 'completed');
 });
 
-t.test('ctx.complete commits the writes with the completion, in a transaction that begins when it is called', async (t) => {
-  const { mill, worker, sql, state } = await open(t);
-  await sql('create table note (text text)');
-  const id = await mill.addJob('job');
-  const completed = gate<unknown>();
-  let idle: unknown[] = [];
-  const w = worker({
-    handlers: {
-      async job(_payload: unknown, ctx) {
-        idle = await sql(`select state from pg_stat_activity where datname = current_database() and state ~ 'in transaction'`);
-        await ctx.complete(async (tx) => {
-          await tx.query(`insert into note values ('kept')`);
-          return { done: true };
-        });
-        return 'this is not the result';
+t.test(
+  'ctx.complete commits the writes with the completion, in a transaction that begins when it is called',
+  async (t) => {
+    const { mill, worker, sql, state } = await open(t);
+    await sql('create table note (text text)');
+    const id = await mill.addJob('job');
+    const completed = gate<unknown>();
+    let idle: unknown[] = [];
+    const w = worker({
+      handlers: {
+        async job(_payload: unknown, ctx) {
+          idle = await sql(
+            `select state from pg_stat_activity where datname = current_database() and state ~ 'in transaction'`,
+          );
+          await ctx.complete(async (tx) => {
+            await tx.query(`insert into note values ('kept')`);
+            return { done: true };
+          });
+          return 'this is not the result';
+        },
       },
-    },
-  });
-  w.on('job:complete', (_job, result) => completed.open(result));
-  await w.start();
-  t.strictSame(await completed.opened, { done: true });
-  t.strictSame(idle, []);
-  t.strictSame(await sql('select text, xmin::text = (select xmin::text from pgmill.finished) as together from note'), [
-    { text: 'kept', together: true },
-  ]);
-  t.strictSame([await state(id), (await mill.findJob(id))?.result], ['completed', { done: true }]);
-});
+    });
+    w.on('job:complete', (_job, result) => completed.open(result));
+    await w.start();
+    t.strictSame(await completed.opened, { done: true });
+    t.strictSame(idle, []);
+    t.strictSame(
+      await sql('select text, xmin::text = (select xmin::text from pgmill.finished) as together from note'),
+      [{ text: 'kept', together: true }],
+    );
+    t.strictSame([await state(id), (await mill.findJob(id))?.result], ['completed', { done: true }]);
+  },
+);
 
 t.test('ctx.complete leaves nothing when it throws, and the attempt has failed', async (t) => {
   const { mill, worker, sql } = await open(t);

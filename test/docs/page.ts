@@ -1,6 +1,6 @@
 // What the tests of the README and of docs/ share: a page's code blocks, and ways to run them.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
@@ -17,14 +17,15 @@ export interface Block {
 
 /** The code blocks of a page, in their order; the TypeScript as files that are removed with the test. */
 export function codeBlocks(t: Test, page: string): Block[] {
-  // Inside the project, so that its packages are found from there.
-  const folder = mkdtempSync(path.join(root, 'test', 'docs', '.page-'));
+  // Inside the project, so that its packages are found from there, where git does not look.
+  mkdirSync(path.join(root, '.tap'), { recursive: true });
+  const folder = mkdtempSync(path.join(root, '.tap', 'page-'));
   t.teardown(() => rmSync(folder, { recursive: true }));
   const found = [...readFileSync(path.join(root, page), 'utf8').matchAll(/^```(\w*)\n(.*?)^```$/gms)];
   return found.map(([, language = '', code = ''], index) => {
     if (language !== 'ts') return { language, code, file: '' };
     const file = path.join(folder, `block-${index}.ts`);
-    writeFileSync(file, code.replaceAll("'pgmill'", "'../../../client/index.js'"));
+    writeFileSync(file, code.replaceAll("'pgmill'", "'../../client/index.js'"));
     return { language, code, file };
   });
 }
