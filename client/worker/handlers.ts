@@ -36,18 +36,22 @@ interface TransactionalHandler<Payload, Jobs> extends HandlerSettings {
 // biome-ignore lint/suspicious/noExplicitAny: without a payload map, the handler itself says what it expects
 type PayloadOf<Jobs, Name extends keyof Jobs> = unknown extends Jobs[Name] ? any : Jobs[Name];
 
+/** A function alone. The property lets TypeScript tell the three forms apart, and so infer the handler's arguments. */
+type BareHandler<Payload, Jobs> = Handler<Payload, JobContext<Jobs>> & { transactional?: undefined };
+
 /** A handler alone, or with settings of its own. */
 export type HandlerEntry<Payload, Jobs = AnyJobs> =
-  | Handler<Payload, JobContext<Jobs>>
+  | BareHandler<Payload, Jobs>
   | OrdinaryHandler<Payload, Jobs>
   | TransactionalHandler<Payload, Jobs>;
 
-/** A handler for each of `Names`, and where wanted for others of the jobs. */
+/**
+ * A handler for each of `Names`. None of them optional: TypeScript could not infer the arguments of their handlers.
+ * A const with more handlers than are asked for will do all the same.
+ */
 type HandlersFor<Jobs, Names extends JobName<Jobs>> = {
   [Name in Names]: HandlerEntry<PayloadOf<Jobs, Name>, Jobs>;
-} & {
-  [Name in Exclude<JobName<Jobs>, Names>]?: HandlerEntry<PayloadOf<Jobs, Name>, Jobs> | undefined;
-};
+} & { '*'?: undefined };
 
 /** The handler `*` takes every job that has no handler of its own. */
 type CatchAll<Jobs> = {

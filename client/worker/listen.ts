@@ -7,7 +7,7 @@ export interface ListenOptions {
   pool: pg.Pool;
   /** Sends a notification from another connection. */
   notify: (channel: string) => Promise<unknown>;
-  /** Called once: notifications arrive, or they do not and we are behind a transaction pooler. */
+  /** Notifications arrive; or they do not (yet), and we are behind a transaction pooler. */
   tested: (works: boolean) => void;
   /** There may be new jobs. */
   wake: () => void;
@@ -16,8 +16,10 @@ export interface ListenOptions {
   failed: (error: unknown) => void;
 }
 
-/** A notification that takes longer, in milliseconds, does not come. */
+/** A notification that takes longer, in milliseconds, is taken not to come … */
 const patience = 1000;
+/** … but perhaps the machine was only busy: it is tried again after this. */
+const tryAgainAfter = 30_000;
 
 /** Listens on a connection of its own, and opens another whenever it breaks. */
 export class Listen {
@@ -43,17 +45,17 @@ export class Listen {
 
   /** Runs until stop(). */
   async run(): Promise<void> {
-    for (let failures = 0; !this.#stopped && this.#works !== false; ) {
+    for (let failures = 0; !this.#stopped; ) {
       const { wakes } = this.#pause;
       try {
         await this.#link.open();
-        this.#works ??= await this.#test();
+        if (this.#works !== true) await this.#test();
         if (this.#stopped) break;
         // Notifications were lost while there was no connection.
         this.#options.wake();
         this.#options.cancel();
         failures = 0;
-        if (this.#works) await this.#pause.wait(Number.POSITIVE_INFINITY, wakes);
+        await this.#pause.wait(this.#works ? Number.POSITIVE_INFINITY : tryAgainAfter, wakes);
       } catch (error) {
         if (this.#stopped) break;
         this.#options.failed(error);
@@ -83,14 +85,14 @@ export class Listen {
     await client.query(`listen pgmill; listen pgmill_cancel; listen ${this.#testChannel}`);
   }
 
-  /** Whether a notification arrives. */
-  async #test(): Promise<boolean> {
+  /** Finds out whether a notification arrives, and says so when that is news. */
+  async #test(): Promise<void> {
     const { wakes } = this.#heard;
     await this.#options.notify(this.#testChannel);
     await this.#heard.wait(patience, wakes);
-    if (this.#stopped) return false;
     const works = this.#heard.wakes > wakes;
+    if (this.#stopped || works === this.#works) return;
+    this.#works = works;
     this.#options.tested(works);
-    return works;
   }
 }

@@ -277,6 +277,7 @@ t.test('ctx.complete writes nothing for a job whose lease was lost', async (t) =
   const id = await mill.addJob('job', {}, { retryBase: 3_600_000 });
   const refused = gate<unknown>();
   const w = worker({
+    listen: false, // so that no heartbeat comes between
     handlers: {
       async job(_payload: unknown, ctx) {
         await sql(`update pgmill.running set lease_until = now() - interval '1 second'`);

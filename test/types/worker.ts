@@ -59,10 +59,21 @@ export async function allOfThem(): Promise<Worker<Jobs>> {
 
 export function someOfThem() {
   mill.worker({ names: ['mail'], handlers: { mail } });
-  mill.worker({ names: ['mail'], handlers: { mail, resize } });
+  const handlers = { mail, resize, cleanup };
+  mill.worker({ names: ['mail'], handlers });
+  mill.worker({ exceptNames: ['mail'], handlers });
   mill.worker({ exceptNames: ['mail'], handlers: { resize, cleanup } });
   mill.worker({ handlers: { '*': (payload, { job }) => [payload, job.name] } });
-  mill.worker({ handlers: { mail, '*': () => {} }, exceptNames: ['cleanup'] });
+  mill.worker({
+    handlers: {
+      mail: ({ to }) => to,
+      resize: { handler: resize, timeout: 5 },
+      '*': { transactional: true, handler: (_payload, { tx }) => tx },
+    },
+    exceptNames: ['cleanup'],
+  });
+  mill.worker({ names: ['mail'], handlers: { mail: { handler: ({ to }, ctx) => [to, ctx.attempt] } } });
+  mill.worker({ exceptNames: ['mail', 'resize'], handlers: { cleanup: { handler: (_payload, ctx) => ctx.id } } });
 
   // @ts-expect-error the handlers for two of the names are missing
   mill.worker({ handlers: { mail } });
@@ -113,5 +124,7 @@ export async function once() {
 export function withoutMap() {
   const any = new PgMill();
   any.worker({ handlers: { whatever: (payload: { x: number }) => payload.x, other: () => {} } });
+  any.worker({ handlers: { '*': (payload, { job }) => [payload, job.name] } });
+  any.worker({ handlers: { whatever: { timeout: 5, handler: (payload, { id }) => [payload.x, id] } } });
   any.worker({ handlers: { whatever: { transactional: true, handler: (_payload, { tx }) => tx.query('select 1') } } });
 }
