@@ -217,21 +217,25 @@ begin
   if '${sqlHash}' = (select i.sql_hash from pgmill.installed i) then
     return;
   end if;
+  -- Twice, because functions may return the rows of a view, and views may call functions.
   for v_drop in
-    -- Functions first: some return the rows of a view.
-    (select format('drop %s %s', case p.prokind when 'p' then 'procedure' else 'function' end, p.oid::regprocedure)
-     from pg_proc p
-     where p.pronamespace = 'pgmill'::regnamespace and p.prokind in ('f', 'p')
-     order by p.oid desc)
-    union all
-    select format('drop view %s', c.oid::regclass)
-    from pg_class c
-    where c.relnamespace = 'pgmill'::regnamespace and c.relkind = 'v'
+    select each.command
+    from (
+      select format('drop view %s', c.oid::regclass) as command, 1 as kind, c.oid
+      from pg_class c
+      where c.relnamespace = 'pgmill'::regnamespace and c.relkind = 'v'
+      union all
+      select format('drop %s %s', case p.prokind when 'p' then 'procedure' else 'function' end, p.oid::regprocedure), 2, p.oid
+      from pg_proc p
+      where p.pronamespace = 'pgmill'::regnamespace and p.prokind in ('f', 'p')
+    ) each
+    cross join generate_series(1, 2) round
+    order by round, each.kind, each.oid desc
   loop
     begin
       execute v_drop;
     exception
-      when dependent_objects_still_exist then null;
+      when dependent_objects_still_exist or undefined_function or undefined_table then null;
     end;
   end loop;
 end

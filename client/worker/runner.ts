@@ -12,8 +12,6 @@ import { Sleep } from './sleep.js';
 import { Slots } from './slots.js';
 import { completeInTransaction, runInTransaction } from './transaction.js';
 
-const lockTimeout = 'set lock_timeout = 2000';
-
 export interface RunnerOptions {
   mill: PgMill;
   settings: Settings;
@@ -45,6 +43,8 @@ export class Runner {
   /** Where jobs wait that cannot start yet; woken at the end. */
   readonly pause = new Sleep();
   readonly #deadlines: Deadlines;
+  /** Short against the lease: heartbeats wait meanwhile. */
+  readonly #lockTimeout: string;
   #closing = false;
   #ownsSession = false;
 
@@ -55,11 +55,12 @@ export class Runner {
     const { concurrency, prefetch, lease } = settings;
     const { pool } = mill;
     this.patience = Math.max(lease, 10_000);
+    this.#lockTimeout = `set lock_timeout = ${Math.min(Math.ceil(lease / 10), 2000)}`;
     this.link = new Link({
       pool,
       pipeline: true,
       answerWithin: this.patience,
-      setUp: async (client) => this.#ownsSession && client.query(lockTimeout),
+      setUp: async (client) => this.#ownsSession && client.query(this.#lockTimeout),
       onLost: (error) => events.emit('error', error),
     });
     this.transactions = new pg.Pool({ ...clientConfig(pool), max: concurrency });
@@ -136,7 +137,7 @@ export class Runner {
   /** The session is ours, not a pooler's: a row that somebody holds in a transaction must not hold up all other jobs. */
   async ownsSession(): Promise<void> {
     this.#ownsSession = true;
-    await this.link.query(lockTimeout).catch((error) => this.events.emit('error', error));
+    await this.link.query(this.#lockTimeout).catch((error) => this.events.emit('error', error));
   }
 
   stopTimers(): void {

@@ -6,6 +6,8 @@ import { settleError } from './run-job.js';
 import type { Runner } from './runner.js';
 import { backoff } from './sleep.js';
 
+const notOpen = 'The handler ended the transaction of its job, or went on after an error in it.';
+
 /**
  * Runs the handler of a transactional job: what it writes with ctx.tx and the completion of the job are committed
  * together or not at all. The transaction begins when the handler starts.
@@ -82,11 +84,14 @@ export async function completeInTransaction(
 
 async function commit(held: Held, runner: Runner, loan: Loan, result: unknown): Promise<void> {
   const { client } = loan;
-  if (client.getTransactionStatus() !== 'T') {
-    throw new Error('The handler ended the transaction of its job, or went on after an error in it.');
-  }
+  if (client.getTransactionStatus() !== 'T') throw new Error(notOpen);
   held.committing = true;
   const { id, token } = held.job;
-  await loan.answered(runner.mill.completeJob(id, token, { result, keep: held.handler.keep, tx: client }));
+  try {
+    await loan.answered(runner.mill.completeJob(id, token, { result, keep: held.handler.keep, tx: client }));
+  } catch (error) {
+    // Aborted, which pg may have heard only now.
+    throw (error as { code?: unknown }).code === '25P02' ? new Error(notOpen) : error;
+  }
   await loan.answered(client.query('commit'));
 }

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { FinalError, SnoozeError } from '../../client/worker/index.js';
-import { gate, next, open, until } from './worker-help.js';
+import { asleep, gate, next, open, until } from './worker-help.js';
 
 t.test('a failed job comes back by its own backoff, or by that of its handler', async (t) => {
   const { mill, worker, sql } = await open(t);
@@ -303,6 +303,45 @@ t.test('a job whose lease is lost is told so, and what its handler makes of it c
   end.open();
   await w.stop();
   t.equal(await state(id), 'running', 'it is someone else’s');
+});
+
+t.test('a job whose row somebody holds in a transaction does not hold up the others', async (t) => {
+  const { mill, worker, sql, client, state } = await open(t);
+  const end = gate();
+  const started = gate();
+  const lost: string[] = [];
+  const w = worker({
+    lease: 1500,
+    handlers: {
+      held: async () => {
+        started.open();
+        await end.opened;
+      },
+      slow: () => sleep(5000),
+      job: () => {},
+    },
+  });
+  w.on('lease:lost', ({ name }) => lost.push(name));
+  await w.start();
+  await asleep(sql); // it knows by then that the session is its own
+  const held = await mill.addJob('held');
+  const slow = await mill.addJob('slow');
+  await started.opened;
+  const holder = await client();
+  await holder.query('begin');
+  await holder.query('select from pgmill.running where id = $1 for update', [held]);
+  end.open(); // its completion has to wait now
+  const since = performance.now();
+  while (performance.now() - since < 4000) {
+    const id = await mill.addJob('job');
+    await until('another job is completed', async () => (await state(id)) === 'completed', 6000);
+    await mill.reclaim();
+  }
+  t.equal(await state(held), 'running');
+  await holder.query('commit');
+  await until('it is completed too', async () => (await state(held)) === 'completed', 10_000);
+  await until('and so is the one whose lease was renewed', async () => (await state(slow)) === 'completed');
+  t.strictSame(lost, []);
 });
 
 t.test('no connection is idle in transaction while an ordinary handler runs', async (t) => {

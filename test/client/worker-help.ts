@@ -56,3 +56,17 @@ export async function next<Name extends keyof Events>(worker: Worker, name: Name
 }
 
 type Events = import('../../client/worker/index.js').WorkerEvents;
+
+/** The wake locks, in pg_locks. */
+export const wakeLocks = `locktype = 'advisory' and objsubid = 2
+  and database = (select oid from pg_database where datname = current_database())`;
+
+/** Resolves when the worker holds the wake locks of its queues: from then on adders notify. */
+export async function asleep(sql: (text: string) => Promise<{ n: number }[]>, workers = 1) {
+  await until('the worker sleeps', async () => {
+    const [row] = await sql(
+      `select count(distinct pid)::int as n from pg_locks where ${wakeLocks} and mode = 'ExclusiveLock'`,
+    );
+    return row !== undefined && row.n >= workers;
+  });
+}

@@ -2,23 +2,9 @@
 import pg from 'pg';
 import t from 'tap';
 import { PgMill } from '../../client/index.js';
-import { gate, next, open, until } from './worker-help.js';
+import { asleep, gate, next, open, until, wakeLocks } from './worker-help.js';
 
 const longPoll = 600_000;
-
-/** The wake locks, in pg_locks. */
-const wakeLocks = `locktype = 'advisory' and objsubid = 2
-  and database = (select oid from pg_database where datname = current_database())`;
-
-/** Resolves when the worker holds the wake locks of its queues: from then on adders notify. */
-async function asleep(sql: (text: string) => Promise<{ n: number }[]>, workers = 1) {
-  await until('the worker sleeps', async () => {
-    const [row] = await sql(
-      `select count(distinct pid)::int as n from pg_locks where ${wakeLocks} and mode = 'ExclusiveLock'`,
-    );
-    return row !== undefined && row.n >= workers;
-  });
-}
 
 t.test('a scheduled job is claimed when it is due, with no fixed tick in between', async (t) => {
   const { mill, worker, sql } = await open(t);

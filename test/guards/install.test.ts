@@ -156,6 +156,20 @@ t.test(
   },
 );
 
+t.test('a view takes a new form, although functions return its rows', async (t) => {
+  const client = await connect(t, await createDatabase());
+  await client.query(script);
+  await client.query(`
+    drop view pgmill.job cascade;
+    create view pgmill.job as select 1 as other_columns;
+    create function pgmill.find_job(id bigint) returns setof pgmill.job language sql as 'select 1';
+    update pgmill.installed set sql_hash = 'sha1:0'`);
+  await client.query(script);
+  const fresh = await connect(t, await createDatabase());
+  await fresh.query(script);
+  t.same(await everything(client), await everything(fresh));
+});
+
 t.test('an installation that breaks off leaves nothing', async (t) => {
   const client = await connect(t, await createDatabase());
   const broken = script.replace(/\ncommit;\n$/, '\nselect 1 / 0;\ncommit;\n');

@@ -26,6 +26,12 @@ export async function room(db: TestDatabase, name: string): Promise<Record<strin
   return rows.map(({ row }) => row);
 }
 
+/** Asserts that there are as many rows as patterns, and that each row has what its pattern says (t.match lets more rows pass). */
+export function matches(t: Test, rows: unknown[], patterns: unknown[], message = ''): void {
+  t.equal(rows.length, patterns.length, `${message} (how many)`);
+  t.match(rows, patterns, message);
+}
+
 /** Waits, without a fixed time, until something holds. */
 export async function until(holds: () => Promise<boolean>, what: string): Promise<void> {
   for (const deadline = Date.now() + 30_000; Date.now() < deadline; await sleep(2)) if (await holds()) return;

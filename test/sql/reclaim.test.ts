@@ -1,7 +1,7 @@
 // reclaim: jobs whose worker went away.
 import t from 'tap';
 import { testDatabase } from '../postgres/database.js';
-import { contents, room, unchanged } from './contents.js';
+import { contents, matches, room, unchanged } from './contents.js';
 import { add, changed, claim, empty, type Lease, rooms, run, value, whileBlocked } from './rooms.js';
 
 const db = await testDatabase(t);
@@ -58,7 +58,7 @@ t.test('a job that kills its worker each time runs max_attempts times, then it h
   const other = await add(db, `'other'`);
   for (let attempt = 1; attempt <= 3; attempt++) {
     const claimed = await db.sql(`select id, attempt, max_attempts from pgmill.get_jobs('w', 5, names => '{deadly}')`);
-    t.match(claimed, [{ id, attempt, max_attempts: 3 }]);
+    matches(t, claimed, [{ id, attempt, max_attempts: 3 }]);
     await expire();
     t.equal(await reclaim(), 1);
   }
@@ -79,7 +79,7 @@ t.test('a job that was asked to stop and whose worker is gone is cancelled', asy
   await db.sql('update pgmill.running set cancel_requested = true where id = $1', [lost.id]);
   await expire([lost.id]);
   t.equal(await reclaim(), 1);
-  t.match(await room(db, 'finished'), [
+  matches(t, await room(db, 'finished'), [
     { id: Number(lost.id), state: 'cancelled', attempts: 1, errors: [{ reason: 'lease_expired' }] },
   ]);
   t.same(await room(db, 'job_key'), []);
@@ -152,7 +152,7 @@ t.test('a worker that settles while its job is being reclaimed waits, and has lo
   const { result } = await whileBlocked(db, worker, call, [id, token]);
   await reclaimer.query('commit');
   t.same(await result, [{ outcome: 'lease_lost' }]);
-  t.match(await room(db, 'waiting'), [{ id: Number(id), attempts: 1 }]);
+  matches(t, await room(db, 'waiting'), [{ id: Number(id), attempts: 1 }]);
 
   await db.sql('update pgmill.waiting set run_at = clock_timestamp()');
   const [again] = (await claim(db)) as [Lease];

@@ -1,7 +1,7 @@
 // unique_key: at most one live job of a queue holds it (hold_key, job_key).
 import t from 'tap';
 import { testDatabase } from '../postgres/database.js';
-import { contents, room, unchanged, until } from './contents.js';
+import { contents, matches, room, unchanged, until } from './contents.js';
 import { add, changed, claim, empty, type Lease, rooms, run, value, whileBlocked } from './rooms.js';
 
 const db = await testDatabase(t);
@@ -26,7 +26,7 @@ t.test('50 connections add with one key at the same time: one job, and all get i
     await until(async () => (await value(db, blocked)) === others.length, 'all wait');
     await first.query('commit');
     t.same(new Set(await Promise.all(waiting)), new Set([id]), how);
-    t.match(await room(db, 'ready'), [{ id: Number(id), unique_key: 'k' }]);
+    matches(t, await room(db, 'ready'), [{ id: Number(id), unique_key: 'k' }]);
     t.same(await keys(), [{ queue: 'default', unique_key: 'k', id }]);
     await Promise.all(clients.map((client) => client.end()));
   }
@@ -212,10 +212,10 @@ t.test('an add waits for a completion that is not committed, and then makes a ne
       const [added] = await result;
       if (end === 'rollback') {
         t.same(added, { id }, `${how}: it is still running`);
-        t.match(await room(db, 'running'), [{ name: 'work' }]);
+        matches(t, await room(db, 'running'), [{ name: 'work' }]);
       } else {
         t.not(added?.['id'], id, how);
-        t.match(await room(db, 'ready'), [{ name: 'new' }]);
+        matches(t, await room(db, 'ready'), [{ name: 'new' }]);
         t.same(await keys(), [{ queue: 'default', unique_key: 'k', id: added?.['id'] }]);
       }
     }
@@ -282,7 +282,7 @@ t.test('a job that ends between two looks at its key does not leave the adder wi
     await gate.query('select pg_advisory_unlock(42)');
     const [added] = await result;
     t.not(added?.['id'], id, how);
-    t.match(await db.sql('select id, name, unique_key from pgmill.ready'), [
+    matches(t, await db.sql('select id, name, unique_key from pgmill.ready'), [
       { id: added?.['id'], name: 'new', unique_key: 'k' },
     ]);
     t.same(await keys(), [{ queue: 'default', unique_key: 'k', id: added?.['id'] }]);

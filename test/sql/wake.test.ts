@@ -138,8 +138,7 @@ t.test(
   'no job is overlooked: who goes to sleep waits for those that add without notifying, and then sees their jobs',
   async (t) => {
     const count = await listen(t);
-    const [adder, other, worker] = [await db.client(), await db.client(), await db.client()];
-    t.teardown(() => worker.end());
+    const [adder, other, worker] = [await db.client(), await db.client(), await passing(t)];
     await adder.query('begin');
     const silent = await value(adder, `select pgmill.add_job('silent')`);
     t.same(await claim(worker), [], 'the worker looks, and finds nothing');
