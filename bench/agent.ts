@@ -1,8 +1,16 @@
 // A process that adds jobs or works on them, told what to do by the benchmark over IPC. Runs compiled, as packages do.
-import { setImmediate as immediate, setTimeout as sleep } from 'node:timers/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { notifyingProducer } from './systems/floor.js';
-import { loadSystem, now, type Payload, type Producer, type System, type SystemName, type Variant } from './systems/system.js';
+import {
+  loadSystem,
+  now,
+  type Payload,
+  type Producer,
+  type System,
+  type SystemName,
+  type Variant,
+} from './systems/system.js';
 
 export interface Added {
   jobs: number;
@@ -19,7 +27,7 @@ export interface Worked {
   /** From the first handler's start to the moment the database had settled all; null when that was not waited for. */
   settledAfter: number | null;
   cpu: number;
-  /** When so many tenths of the jobs had been started, in milliseconds since the first. */
+  /** When each tenth of the measured jobs had been started, in milliseconds since the first. */
   tenths: number[];
   /** From add to handler, in milliseconds. */
   latencies: number[];
@@ -27,6 +35,8 @@ export interface Worked {
 
 export interface Expect {
   jobs: number;
+  /** The tenths are of so many of them, the first ones. */
+  measured?: number;
   /** Wait until the database has settled all. */
   settle?: boolean;
   /** Collect latencies. */
@@ -39,6 +49,8 @@ let url: string;
 let producer: Producer | undefined;
 let tally: Tally | undefined;
 let stopWorker: (() => Promise<void>) | undefined;
+/** Asks the database whether all is settled. */
+let asking: pg.Client | undefined;
 /** How far the worker of this run is, which is another process. */
 let done = 0;
 let stopAdding = false;
@@ -51,6 +63,7 @@ class Tally {
   readonly tenths: number[] = [];
   readonly latencies: number[] = [];
   readonly #expect: Expect;
+  readonly #tenth: number;
   #next: number;
   #full: () => void = () => {};
   readonly full = new Promise<void>((resolve) => {
@@ -59,7 +72,8 @@ class Tally {
 
   constructor(expect: Expect) {
     this.#expect = expect;
-    this.#next = expect.jobs / 10;
+    this.#tenth = (expect.measured ?? expect.jobs) / 10;
+    this.#next = this.#tenth;
   }
 
   hit(payload: Payload): void {
@@ -68,8 +82,8 @@ class Tally {
     if (this.#expect.latencies) this.latencies.push(now() - payload.at);
     if (this.count < this.#next) return;
     this.last = performance.now();
-    this.tenths.push(this.last - this.first);
-    this.#next = (this.#expect.jobs / 10) * (this.tenths.length + 1);
+    if (this.tenths.length < 10) this.tenths.push(this.last - this.first);
+    this.#next = this.tenths.length < 10 ? this.#tenth * (this.tenths.length + 1) : this.#expect.jobs;
     if (this.count >= this.#expect.jobs) this.#full();
   }
 }
@@ -159,15 +173,22 @@ const methods = {
       current.hit(job);
     });
     stopWorker = () => worker.stop();
+    await asking?.end();
+    asking = undefined;
+    if (expect.settle) {
+      asking = new pg.Client({ connectionString: url });
+      asking.on('error', () => {}); // the next question fails
+      await asking.connect();
+    }
     started = { cpu: process.cpuUsage(), report: setInterval(() => process.send?.({ done: current.count }), 10) };
     await worker.start();
   },
 
   /** Waits until the worker has done what was expected. */
-  async worked(milliseconds: number, settle = false): Promise<Worked> {
+  async worked(milliseconds: number): Promise<Worked> {
     const current = tally as Tally;
     await limited(current.full, milliseconds, () => `${current.count} jobs were done`);
-    const settledAfter = settle ? (await whenSettled(milliseconds)) - current.first : null;
+    const settledAfter = asking ? (await whenSettled(asking, milliseconds)) - current.first : null;
     const { user, system: kernel } = process.cpuUsage(started.cpu);
     return {
       jobs: current.count,
@@ -186,8 +207,10 @@ const methods = {
   async stop(): Promise<void> {
     clearInterval(started.report);
     await stopWorker?.();
-    await immediate();
-    process.send?.({ done: tally?.count ?? 0 });
+    stopWorker = undefined;
+    await asking?.end();
+    asking = undefined;
+    process.send?.({ done: 0 });
   },
 
   async close(): Promise<void> {
@@ -221,21 +244,15 @@ async function measured(run: () => Promise<number>): Promise<Added> {
   return { jobs, took, cpu: (user + kernel) / 1000 };
 }
 
-/** When the database had settled all, as far as one can tell by asking: the asking itself is not counted. */
-async function whenSettled(milliseconds: number): Promise<number> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
-    const end = performance.now() + milliseconds;
-    for (;;) {
-      const asked = performance.now();
-      const { rows } = await client.query(system.settled);
-      if (rows[0]?.settled === true) return asked;
-      if (asked > end) throw new Error(`not all jobs were settled within ${milliseconds} ms`);
-      await sleep(1);
-    }
-  } finally {
-    await client.end();
+/** When the database had settled all: the asking itself is not counted. */
+async function whenSettled(client: pg.Client, milliseconds: number): Promise<number> {
+  const end = performance.now() + milliseconds;
+  for (;;) {
+    const asked = performance.now();
+    const { rows } = await client.query(system.settled);
+    if (rows[0]?.settled === true) return asked;
+    if (asked > end) throw new Error(`not all jobs were settled within ${milliseconds} ms`);
+    await sleep(1);
   }
 }
 
@@ -251,17 +268,20 @@ async function limited(promise: Promise<void>, milliseconds: number, state: () =
   }
 }
 
-process.on('message', async (message: { id: number; method: keyof Methods; args: unknown[] } | { progress: number }) => {
-  if ('progress' in message) {
-    done = message.progress;
-    return;
-  }
-  const { id, method, args } = message;
-  try {
-    const result = await (methods[method] as (...args: unknown[]) => Promise<unknown>)(...args);
-    process.send?.({ id, result });
-  } catch (error) {
-    process.send?.({ id, error: error instanceof Error ? error.message : String(error) });
-  }
-});
+process.on(
+  'message',
+  async (message: { id: number; method: keyof Methods; args: unknown[] } | { progress: number }) => {
+    if ('progress' in message) {
+      done = message.progress;
+      return;
+    }
+    const { id, method, args } = message;
+    try {
+      const result = await (methods[method] as (...args: unknown[]) => Promise<unknown>)(...args);
+      process.send?.({ id, result });
+    } catch (error) {
+      process.send?.({ id, error: error instanceof Error ? error.message : String(error) });
+    }
+  },
+);
 process.on('disconnect', () => process.exit(0));

@@ -1,15 +1,19 @@
-// The barest SQL that does the step, without any of what makes a queue safe: no leases, no retries, no order but the id.
+// The barest SQL that does the step, without what makes a queue safe or useful: no leases, retries or schedules.
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import type { Handle, Payload, Producer, System, Variant, Worker } from './system.js';
 
+// One index besides the key: without it, jobs could only be claimed in the order of their ids.
 const table = `
   create table floor_job (
     id        bigint generated always as identity primary key,
     name      text not null,
     payload   jsonb not null,
+    priority  int not null default 0,
+    run_at    timestamptz not null default now(),
     locked_at timestamptz
-  )`;
+  );
+  create index floor_job_claim on floor_job (priority, run_at, id) where locked_at is null`;
 
 const add = { name: 'add', text: `insert into floor_job (name, payload) values ('noop', $1) returning id` };
 const addMany = {
@@ -20,7 +24,12 @@ const claim = {
   name: 'claim',
   text: `
     update floor_job set locked_at = now()
-    where id = any (array(select id from floor_job where locked_at is null order by id limit $1 for update skip locked))
+    where id = any (array(
+      select id from floor_job
+      where locked_at is null and run_at <= now()
+      order by priority, run_at, id
+      limit $1
+      for update skip locked))
     returning id, payload`,
 };
 const remove = { name: 'remove', text: 'delete from floor_job where id = any ($1::bigint[])' };

@@ -39,7 +39,10 @@ export const system: System = {
   },
 
   async producer(url, connections) {
-    const utils = await (await load()).makeWorkerUtils({ connectionString: url, maxPoolSize: Math.max(connections, 2) });
+    const utils = await (await load()).makeWorkerUtils({
+      connectionString: url,
+      maxPoolSize: Math.max(connections, 2),
+    });
     return {
       add: (payload) => utils.addJob('noop', payload),
       addMany: (payloads) => utils.addJobs(payloads.map((payload) => ({ identifier: 'noop', payload }))),

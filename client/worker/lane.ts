@@ -47,6 +47,11 @@ export class Lane<Item> {
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 
+  /** Does not wait any longer before it sends again. */
+  retry(): void {
+    this.#sleep.wake();
+  }
+
   /** Gives up; returns how many were not sent. */
   abandon(): number {
     const left = this.#queue.length + this.#singles.length;

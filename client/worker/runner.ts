@@ -60,7 +60,10 @@ export class Runner {
       pool,
       pipeline: true,
       answerWithin: this.patience,
-      setUp: async (client) => this.#ownsSession && client.query(this.#lockTimeout),
+      setUp: async (client) => {
+        if (this.#ownsSession) await client.query(this.#lockTimeout);
+        this.settle.retry();
+      },
       onLost: (error) => events.emit('error', error),
     });
     this.transactions = new pg.Pool({ ...clientConfig(pool), max: concurrency });

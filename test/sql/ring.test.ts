@@ -102,6 +102,23 @@ t.test('a slot in which somebody has just put a job is not truncated, even befor
   t.same(await counts(), [1100, 0, 1], 'and the job in the other is still there');
 });
 
+t.test('a job that is committed while the ring waits for its slot is not lost', async (t) => {
+  await db.sql(`alter function pgmill.turn_ring set lock_timeout = '30s'`);
+  const [adder, turner] = [await db.client(), await db.client()];
+  await db.sql(`select setval('pgmill.ready_slot', 1)`);
+  await adder.query('begin');
+  const id = await value(adder, `select pgmill.add_job('late')`);
+  await db.sql(`select setval('pgmill.ready_slot', 0)`);
+  await fill();
+  const { result } = await whileBlocked(db, turner, 'select pgmill.turn_ring() as turned');
+  await adder.query('commit');
+  t.same(await result, [{ turned: true }]);
+  t.equal(await slot(), 2, 'the other slot was free');
+  t.same(await counts(), [1100, 1, 0]);
+  t.equal(await value(db, 'select id from pgmill.ready where slot = 1'), id);
+  await db.sql(`alter function pgmill.turn_ring set lock_timeout = '20ms'`);
+});
+
 t.test('a slot that a claim was taken from is not truncated before the claim commits', async (t) => {
   await db.sql(`select setval('pgmill.ready_slot', 1)`);
   const kept = await add(db);
@@ -316,6 +333,28 @@ t.test('making partitions does not wait long for whoever uses rest, and is made 
   t.notOk((await partitions()).includes(today));
   await client.query('rollback');
   t.equal(await addPartitions(), 1);
+});
+
+t.test('a job that comes into rest while its day is being made stays there, and the day is left out', async (t) => {
+  await db.sql(`alter function pgmill.add_partitions set lock_timeout = '30s'`);
+  const [worker, maker] = [await db.client(), await db.client()];
+  const [today, later] = [`finished_completed_${await day()}`, `finished_failed_${await day(1)}`];
+  await db.sql(`drop table pgmill.${today}, pgmill.${later}`);
+  const { id, token } = await run(db);
+  await worker.query('begin');
+  await worker.query('select pgmill.complete_job($1, $2)', [id, token]);
+  const { result } = await whileBlocked(db, maker, 'select pgmill.add_partitions() as made');
+  await worker.query('commit');
+  t.same(await result, [{ made: '1' }], 'the other one is made');
+  t.same(
+    (await partitions()).filter((name) => name === today || name === later),
+    [later],
+  );
+  t.equal(await value(db, `select to_regclass('pgmill.${today}')`), null, 'and nothing is left lying about');
+  t.same(await db.sql('select id, state from pgmill.job'), [{ id, state: 'completed' }]);
+  await db.sql('delete from pgmill.finished');
+  t.equal(await addPartitions(), 1);
+  await db.sql(`alter function pgmill.add_partitions set lock_timeout = '100ms'`);
 });
 
 t.test('two that make the same partition at the same time: one makes it, the other goes on', async (t) => {
