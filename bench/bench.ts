@@ -15,7 +15,7 @@ export interface Sizes {
 }
 
 /** No call to a process takes longer, in milliseconds. */
-const patience = 240_000;
+const patience = 660_000;
 
 export class Bench {
   readonly sizes: Sizes;
@@ -34,13 +34,19 @@ export class Bench {
   static async start(sizes: Sizes): Promise<Bench> {
     const postgres = await startPostgres({ version: 18, settings });
     const admin = new pg.Client({ connectionString: postgres.connectionString });
-    await admin.connect();
-    const loaded = await Promise.all(systemNames.map(async (name) => [name, await loadSystem(name)] as const));
-    for (const [name, system] of loaded) {
-      await admin.query(`create database template_${name}`);
-      await system.install(postgres.url(`template_${name}`));
+    try {
+      await admin.connect();
+      const loaded = await Promise.all(systemNames.map(async (name) => [name, await loadSystem(name)] as const));
+      for (const [name, system] of loaded) {
+        await admin.query(`create database template_${name}`);
+        await system.install(postgres.url(`template_${name}`));
+      }
+      return new Bench(sizes, postgres, admin, Object.fromEntries(loaded) as Record<SystemName, System>);
+    } catch (error) {
+      await admin.end();
+      await postgres.stop();
+      throw error;
     }
-    return new Bench(sizes, postgres, admin, Object.fromEntries(loaded) as Record<SystemName, System>);
   }
 
   async stop(): Promise<void> {

@@ -5,11 +5,11 @@ import type { Results } from './main.js';
 import { figure } from './report.js';
 import type { Result } from './rows/row.js';
 
-/** A file for each row that has bars, or curves. */
+/** A file for each result: bars, or curves where it has them. */
 export function drawCharts(folder: string, { results, machine, date }: Results): void {
   const source = `${machine.cpu}, ${machine.cores} cores, PostgreSQL ${machine.postgres}, Node.js ${machine.node}, ${date.slice(0, 10)}`;
   for (const result of results) {
-    const svg = result.curves && result.curves.length > 1 ? lines(result, source) : bars(result, source);
+    const svg = result.curves ? lines(result, source) : bars(result, source);
     writeFileSync(path.join(folder, `${result.row}.svg`), svg);
   }
 }

@@ -1,6 +1,6 @@
 // npm run bench: measures pgmill beside other job systems, on a PostgreSQL from npm that it starts itself.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -88,6 +88,7 @@ async function main(): Promise<void> {
   const mode = quick ? 'quick' : 'full';
   const all: Results = { mode, date: new Date().toISOString(), machine, settings, versions: versions(), results };
   if ((wanted.length === 0 || values.save) && failed.length === 0) {
+    mkdirSync(path.join(here, 'results'), { recursive: true });
     writeFileSync(path.join(here, 'results', `${mode}.json`), `${JSON.stringify(all, null, 2)}\n`);
     if (!quick) drawCharts(path.join(here, 'results'), all);
     console.log(`Written: bench/results/${mode}.json${quick ? '' : ' and the charts beside it'}`);

@@ -6,7 +6,7 @@
 -- Made by sql/generate-install.ts: change migrations/ and sql/, not this file.
 --
 -- Version: 0.0.1
--- Functions: sha1:09193a78012ec5b35640a4340dedfac6f86b7fa0
+-- Functions: sha1:8e1beeec28258123c680716ea69ea69066d7636c
 -- Migrations: 000001.sql sha1:fedd7c7d5a741e0472075bf13014f59cdfa9584d
 
 begin isolation level read committed read write;
@@ -234,7 +234,7 @@ do $$
 declare
   v_drop text;
 begin
-  if 'sha1:09193a78012ec5b35640a4340dedfac6f86b7fa0' = (select i.sql_hash from pgmill.installed i) then
+  if 'sha1:8e1beeec28258123c680716ea69ea69066d7636c' = (select i.sql_hash from pgmill.installed i) then
     return;
   end if;
   -- Twice, because functions may return the rows of a view, and views may call functions.
@@ -2755,6 +2755,7 @@ create or replace function pgmill.hold_key(
 language plpgsql
 security definer
 set search_path = pg_catalog, pgmill, pg_temp
+set jit = off
 set enable_seqscan = off
 set enable_bitmapscan = off
 as $$
@@ -3228,6 +3229,8 @@ returns table (id bigint, created boolean)
 language plpgsql
 security definer
 set search_path = pg_catalog, pgmill, pg_temp
+set jit = off
+set enable_seqscan = off
 as $$
 -- Adds many jobs in one call: all of them or, when one is wrong, none.
 --
@@ -3259,10 +3262,12 @@ begin
     -- The jobs that will be replaced, in the one lock order: by room, in a room by id.
     select array_agg(k.id) into v_held
     from pgmill.read_jobs(add_jobs.jobs) r
-    join pgmill.job_key k on k.queue = r.queue and k.unique_key = r.unique_key
+    join pgmill.job_key k on k.queue = any (array[r.queue]) and k.unique_key = r.unique_key  -- any: see claim
     where r.on_duplicate = 'replace';
-    perform from pgmill.waiting w where w.id = any (v_held) order by w.id for update;
-    perform from pgmill.ready r where r.id = any (v_held) order by r.id for update;
+    if v_held is not null then
+      perform from pgmill.waiting w where w.id = any (v_held) order by w.id for update;
+      perform from pgmill.ready r where r.id = any (v_held) order by r.id for update;
+    end if;
 
     -- Ids in the order of the input, in which equally urgent jobs run; keys in their own.
     v_new := array(select nextval('pgmill.job_id') from generate_series(1, jsonb_array_length(add_jobs.jobs)));
@@ -5014,7 +5019,7 @@ do $$ begin perform pgmill.grant_execute('pgmill.update_job', 'pgmill_admin'); e
 
 do $$ begin perform pgmill.add_partitions(); end $$;
 
-insert into pgmill.installed (version, sql_hash) values ('0.0.1', 'sha1:09193a78012ec5b35640a4340dedfac6f86b7fa0')
+insert into pgmill.installed (version, sql_hash) values ('0.0.1', 'sha1:8e1beeec28258123c680716ea69ea69066d7636c')
 on conflict (one) do update
 set version = excluded.version, sql_hash = excluded.sql_hash, installed_at = now()
 where (installed.version, installed.sql_hash) is distinct from (excluded.version, excluded.sql_hash);

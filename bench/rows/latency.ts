@@ -6,7 +6,7 @@ export const latency: Row = {
   title: 'from add_job to the start of the handler, 50 jobs/s, idle worker',
 
   async run(bench) {
-    const seconds = bench.sizes.quick ? 3 : 8;
+    const seconds = bench.sizes.quick ? 3 : 6;
     const runs = await bench.inTurns(systemNames, (name) =>
       bench.with(name, async (run) => {
         const worker = await run.agent();

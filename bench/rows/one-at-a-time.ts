@@ -7,7 +7,7 @@ export const oneAtATime: Row = {
   title: 'one job at a time, none claimed ahead',
 
   async run(bench) {
-    const jobs = bench.sizes.quick ? 1000 : 5000;
+    const jobs = bench.sizes.quick ? 1000 : 3000;
     const names = ['floor', 'pgmill', 'graphile'] as const satisfies SystemName[];
     const drains = await bench.inTurns(names, (name) => drain(bench, name, 'one', jobs, 300));
     const rates = names.map((name) =>

@@ -33,9 +33,9 @@ export async function push(bench: Bench, name: SystemName, { jobs, locks, shares
       // More than is measured, so that the last tenth has a producer beside it as the others have.
       const total = jobs + ahead;
       await worker.call('work', 'tuned', { jobs: total, measured: jobs, settle: true });
-      void probe?.run();
+      probe?.start();
       const adding = producer.call('addPaced', total, 1000, ahead, shares);
-      const [{ tenths, jobs: handled }] = await Promise.all([worker.call('worked', 230_000), adding]);
+      const [{ tenths, jobs: handled }] = await Promise.all([worker.call('worked', 600_000), adding]);
       await probe?.stop();
       await worker.call('stop');
       await run.check(total);
@@ -70,14 +70,16 @@ class Probe {
   #start = 0;
   #loop: Promise<void> | undefined;
   #stopped = false;
+  #error: unknown;
 
   constructor(run: Run) {
     this.#mill = new PgMill({ connectionString: run.url });
   }
 
-  run(): Promise<void> {
-    this.#loop = this.#run();
-    return this.#loop;
+  start(): void {
+    this.#loop = this.#run().catch((error: unknown) => {
+      this.#error = error;
+    });
   }
 
   async stop(): Promise<void> {
@@ -85,6 +87,7 @@ class Probe {
     this.#stopped = true;
     await this.#loop;
     await this.#mill.close();
+    if (this.#error !== undefined) throw this.#error;
   }
 
   /** Of claims in spans that follow each other and take so long. */

@@ -10,6 +10,7 @@ create or replace function pgmill.hold_key(
 language plpgsql
 security definer
 set search_path = pg_catalog, pgmill, pg_temp
+set jit = off
 set enable_seqscan = off
 set enable_bitmapscan = off
 as $$

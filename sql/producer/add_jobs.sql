@@ -5,6 +5,8 @@ returns table (id bigint, created boolean)
 language plpgsql
 security definer
 set search_path = pg_catalog, pgmill, pg_temp
+set jit = off
+set enable_seqscan = off
 as $$
 -- Adds many jobs in one call: all of them or, when one is wrong, none.
 --
@@ -36,10 +38,12 @@ begin
     -- The jobs that will be replaced, in the one lock order: by room, in a room by id.
     select array_agg(k.id) into v_held
     from pgmill.read_jobs(add_jobs.jobs) r
-    join pgmill.job_key k on k.queue = r.queue and k.unique_key = r.unique_key
+    join pgmill.job_key k on k.queue = any (array[r.queue]) and k.unique_key = r.unique_key  -- any: see claim
     where r.on_duplicate = 'replace';
-    perform from pgmill.waiting w where w.id = any (v_held) order by w.id for update;
-    perform from pgmill.ready r where r.id = any (v_held) order by r.id for update;
+    if v_held is not null then
+      perform from pgmill.waiting w where w.id = any (v_held) order by w.id for update;
+      perform from pgmill.ready r where r.id = any (v_held) order by r.id for update;
+    end if;
 
     -- Ids in the order of the input, in which equally urgent jobs run; keys in their own.
     v_new := array(select nextval('pgmill.job_id') from generate_series(1, jsonb_array_length(add_jobs.jobs)));

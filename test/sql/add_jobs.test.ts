@@ -207,6 +207,30 @@ t.test('two calls with the same keys in opposite orders wait, and do not deadloc
   t.equal((await room(db, 'ready')).length, 3);
 });
 
+t.test('a call that replaces jobs locks them in the order in which others do', async (t) => {
+  const [holder, adder, canceller] = [await db.client(), await db.client(), await db.client()];
+  // In the order of their keys the later job comes first.
+  const [c, a] = (await addJobs(['c', 'a'].map((key) => ({ name: 'x', unique_key: key })))) as [Added, Added];
+  await holder.query(`begin; select pgmill.add_job('b', unique_key => 'b')`);
+  const jobs = ['a', 'b', 'c'].map((key) => ({ name: 'new', unique_key: key, on_duplicate: 'replace' }));
+  const replaced = await whileBlocked<Added>(db, adder, text, [JSON.stringify(jobs)]);
+  const cancelled = await whileBlocked(db, canceller, `select pgmill.cancel_jobs(name => 'x')`);
+  await holder.query('rollback');
+  t.same(
+    (await replaced.result).map(({ id, created }) => [id, created]).filter(([, created]) => !created),
+    [
+      [a.id, false],
+      [c.id, false],
+    ],
+  );
+  t.same(await cancelled.result, [{ cancel_jobs: '2' }], 'the other one waits, and then gets them too');
+  t.same(await db.sql('select name, state from pgmill.job order by id'), [
+    { name: 'new', state: 'cancelled' },
+    { name: 'new', state: 'cancelled' },
+    { name: 'new', state: 'ready' },
+  ]);
+});
+
 t.test('a call rolled back frees its keys for the one that waits', async (t) => {
   const [one, two] = [await db.client(), await db.client()];
   await one.query('begin');

@@ -21,11 +21,19 @@ const requiredInterval = ['null', ...interval];
 const leaseTime = [...requiredInterval, `'0'::interval`, `'31 days'::interval`];
 const payload = [`to_jsonb(repeat('${secret}', 210000))`];
 const attempts = ['null', '0', '-1', '1001'];
-const names = [`array['${secret}', null]`];
-const queues = ['null', `'{}'::text[]`, `array['${secret}', null]`, `array['${secret}', '']`];
+const lists = [`array['${secret}', null]`, `array[array['${secret}']]`, `array_fill('${secret}'::text, array[10001])`];
+const names = [...lists, `array[null]::text[]`];
+const queues = ['null', `'{}'::text[]`, ...lists, `array['${secret}', '']`];
 const listOfLeases = {
-  ids: ['null', 'array[1]::bigint[]', 'array[1, null]::bigint[]', 'array(select generate_series(1, 10001)::bigint)'],
-  tokens: ['null', `array[${token}]`, `array[${token}, null]`],
+  ids: [
+    'null',
+    `'{}'::bigint[]`,
+    'array[1]::bigint[]',
+    'array[1, null]::bigint[]',
+    'array[array[1, 2]]::bigint[]',
+    'array(select generate_series(1, 10001)::bigint)',
+  ],
+  tokens: ['null', `'{}'::uuid[]`, `array[${token}]`, `array[${token}, null]`, `array[array[${token}, ${token}]]`],
 };
 const job = {
   payload: ['null', ...payload],
@@ -113,7 +121,11 @@ const cases: Record<string, Case> = {
     good: leases,
     bad: {
       ...listOfLeases,
-      results: [`'{}'::jsonb`, `'["${secret}"]'::jsonb`, `jsonb_build_array(null, repeat('${secret}', 210000))`],
+      results: [
+        ...[`'{}'`, `'null'`, `'[]'`, `'7'`, `'[1, 2, 3]'`, `'[[1, 2]]'`].map((json) => `${json}::jsonb`),
+        `'["${secret}"]'::jsonb`,
+        `jsonb_build_array(null, repeat('${secret}', 210000))`,
+      ],
       keep: flag,
     },
   },
@@ -295,6 +307,15 @@ t.test('every parameter of every function that somebody may call has a case', as
 for (const [name, { good = {}, bad }] of Object.entries(cases)) {
   if (Object.keys(bad).length === 0) continue;
   t.test(`${name} refuses what is wrong, and changes nothing`, async (t) => {
+    const right = Object.entries(good).map(([key, sql]) => `"${key}" => ${sql}`);
+    if (right.length > 0) {
+      const client = await db.client();
+      await client.query('begin');
+      const error = await client.query(`select * from pgmill.${name}(${right.join(', ')})`).catch((thrown) => thrown);
+      t.not(error.code, 'PM001', 'the arguments that are right are accepted');
+      await client.query('rollback');
+      await client.end();
+    }
     const before = await contents(db);
     for (const [parameter, values] of Object.entries(bad)) {
       for (const [value, code] of values.map((each) => (typeof each === 'string' ? [each, 'PM001'] : each))) {
@@ -307,20 +328,28 @@ for (const [name, { good = {}, bad }] of Object.entries(cases)) {
         t.equal(error.code, code, `${parameter} => ${String(value).slice(0, 100)}: ${error.message.slice(0, 200)}`);
         t.match(error.hint, /\w/, `${parameter}: the cure`);
         // An expression or a zone is shown, so that the reader sees what is wrong with it; nothing else is.
-        if (code === 'PM001') t.notMatch(`${error.message} ${error.hint} ${error.detail ?? ''}`, secret, parameter);
+        if (code === 'PM001')
+          t.notMatch(`${error.message} ${error.hint} ${error.detail} ${error.where}`, secret, parameter);
       }
     }
     t.same(await contents(db), before, 'nothing has changed');
   });
 }
 
-t.test('names and except_names together, and an interval beside an expression, are refused', async (t) => {
+t.test('what does not go together is refused', async (t) => {
   for (const call of [
     `get_jobs('w', 1, names => '{a}', except_names => '{b}')`,
     `get_job('w', names => '{a}', except_names => '{b}')`,
     `next_run_at(names => '{a}', except_names => '{b}')`,
     `cron_upsert('c', '* * * * *', '1 hour')`,
     `cron_upsert('c')`,
+    ...['find_jobs', 'cancel_jobs', 'retry_jobs'].map(
+      (fn) => `${fn}(run_from => '2100-01-02', run_until => '2100-01-01')`,
+    ),
+    ...['complete_jobs', 'extend_leases', 'release_jobs'].map(
+      (fn) => `${fn}(array(select generate_series(1, 10001)::bigint), array_fill(${token}, array[10001]))`,
+    ),
+    `fail_jobs((select jsonb_agg('{"id": 1, "token": "00000000-0000-4000-8000-000000000000", "error": "e"}'::jsonb) from generate_series(1, 10001)))`,
   ]) {
     await t.rejects(db.sql(`select * from pgmill.${call}`), { code: 'PM001', hint: /\w/ }, call);
   }
@@ -340,3 +369,24 @@ t.test('an infinite interval, which PostgreSQL 17 brought, is refused', async (t
     await t.rejects(db.sql(`select * from pgmill.${call}`), { code: 'PM001' }, call);
   }
 });
+
+t.test(
+  'a payload that is no JSON, or that has a NUL or half a character in it, is refused before anything is called',
+  async (t) => {
+    const before = await contents(db);
+    for (const [text, code] of [
+      ['{"a": "\\u0000"}', '22P05'],
+      ['{"a": "\\ud800"}', '22P02'],
+      ['{"a": "\\udc00\\ud800"}', '22P02'],
+      ['{a: 1}', '22P02'],
+      ['', '22P02'],
+    ] as const) {
+      await t.rejects(db.sql(`select pgmill.add_job('a', $1)`, [text]), { code }, text);
+      await t.rejects(db.sql('select * from pgmill.add_jobs($1)', [text]), { code }, text);
+      await t.rejects(db.sql(`select pgmill.complete_job(1, ${token}, $1)`, [text]), { code }, text);
+    }
+    await t.rejects(db.sql('select pgmill.add_job($1)', ['a\0b']), { code: '22021' });
+    await t.rejects(db.sql(`select pgmill.fail_job(1, ${token}, $1)`, ['a\0b']), { code: '22021' });
+    t.same(await contents(db), before, 'nothing has changed');
+  },
+);

@@ -316,6 +316,9 @@ t.test('a claim touches few rows, also in a session that planned it while everyt
   for (const how of [...Array(8).fill('replace'), ...Array(8).fill('skip')]) {
     await client.query(`select pgmill.add_job('x', unique_key => 'k', on_duplicate => $1)`, [how]);
   }
+  for (let n = 0; n < 8; n++) {
+    await client.query(`select pgmill.add_jobs('[{"name": "x", "unique_key": "k", "on_duplicate": "replace"}]')`);
+  }
   await client.query('rollback');
 
   await db.sql(
@@ -346,6 +349,11 @@ t.test('a claim touches few rows, also in a session that planned it while everyt
     ['next_run_at', 'select pgmill.next_run_at()', []],
     ['add_job with a key that is held', `select pgmill.add_job('n', unique_key => '7')`, []],
     ['add_job replacing', `select pgmill.add_job('n', unique_key => '-7', on_duplicate => 'replace')`, []],
+    [
+      'add_jobs replacing',
+      `select pgmill.add_jobs('[{"name": "n", "unique_key": "-7", "on_duplicate": "replace"}]')`,
+      [],
+    ],
   ];
   for (const [what, call, params] of calls) {
     await client.query('begin');
