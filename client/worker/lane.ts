@@ -5,6 +5,8 @@ type Send<Item> = (batch: Item[]) => Promise<void>;
 
 export interface LaneOptions<Item> {
   send: Send<Item>;
+  /** Fewer items wait. */
+  answered: () => void;
   /** The database refuses this one. */
   refused: (item: Item, error: unknown) => void;
   /** It could not be sent for now; it will be sent again. */
@@ -20,6 +22,8 @@ export interface LaneOptions<Item> {
 export class Lane<Item> {
   readonly #options: LaneOptions<Item>;
   readonly #sleep = new Sleep();
+  /** How many items have not been answered. */
+  waiting = 0;
   #queue: Item[] = [];
   /** Items of a batch that was refused: sent one by one, to find the culprit. */
   #singles: Item[] = [];
@@ -34,6 +38,7 @@ export class Lane<Item> {
 
   add(item: Item): void {
     if (this.#abandoned) return;
+    this.waiting += 1;
     this.#queue.push(item);
     if (this.#working) return;
     this.#working = true;
@@ -70,12 +75,15 @@ export class Lane<Item> {
       if (batch.length === 0) break;
       try {
         await this.#options.send(batch);
+        this.#answered(batch.length);
         failures = 0;
       } catch (error) {
         if (this.#abandoned) break;
         if (batch.length > 1 && (isRefusal(error) || isLocked(error))) this.#singles.push(...batch);
-        else if (isRefusal(error)) this.#options.refused(batch[0] as Item, error);
-        else {
+        else if (isRefusal(error)) {
+          this.#answered(1);
+          this.#options.refused(batch[0] as Item, error);
+        } else {
           (single ? this.#singles : this.#queue).push(...batch);
           this.#options.failed(error);
           // A locked job waits for its turn behind the others, not they for it.
@@ -85,6 +93,11 @@ export class Lane<Item> {
     }
     this.#working = false;
     for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  #answered(items: number): void {
+    this.waiting -= items;
+    this.#options.answered();
   }
 
   /** By turns, while there are both. */

@@ -1,4 +1,3 @@
-import { setImmediate as immediate } from 'node:timers/promises';
 import type { Doze } from './doze.js';
 import type { Runner } from './runner.js';
 import { backoff, type Sleep } from './sleep.js';
@@ -13,7 +12,7 @@ export class Poll {
   #busy = false;
   /** Claims in a row that brought nothing although a job was due: others were faster. */
   #overtaken = 0;
-  /** Waits for a free slot, not for jobs. */
+  /** Waits for room, not for jobs. */
   #full = false;
 
   constructor(runner: Runner, doze: Doze, sleep: Sleep) {
@@ -39,8 +38,6 @@ export class Poll {
       }
       if (this.#stopped) break;
       if (wait > 0) await this.#sleep.wait(wait, wakes);
-      // What has ended is settled before more is claimed, in one go.
-      else await immediate();
     }
   }
 
@@ -49,17 +46,17 @@ export class Poll {
     this.#sleep.wake();
   }
 
-  /** A slot became free. That is of interest only while there was none. */
+  /** There may be room again. That is of interest only while there was none. */
   onFree(): void {
     if (!this.#full) return;
     this.#full = false;
-    // What ends in this turn of the event loop makes room too, and is settled first.
+    // What ends in this turn of the event loop makes room too.
     setImmediate(() => this.#sleep.wake());
   }
 
   /** Looks for jobs once; returns how long to wait before the next time. */
   async #round(): Promise<number> {
-    const room = this.#runner.slots.room();
+    const room = this.#runner.room();
     if (room <= 0) {
       this.#full = true;
       return Number.POSITIVE_INFINITY;
@@ -82,7 +79,7 @@ export class Poll {
   /** Until the next scheduled job is due, but no longer than pollInterval. */
   async #untilNext(): Promise<number> {
     const { filter, pollInterval } = this.#runner.settings;
-    const ms = await this.#runner.mill.millisUntilNextRun({ ...filter, tx: this.#runner.link });
+    const ms = await this.#runner.mill.millisUntilNextRun({ ...filter, tx: this.#runner.claimLink });
     if (ms === null) return pollInterval;
     if (ms > 0) {
       this.#overtaken = 0;

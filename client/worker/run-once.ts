@@ -8,6 +8,9 @@ import { Runner } from './runner.js';
 import { readSettings } from './settings.js';
 import { Sleep } from './sleep.js';
 
+/** How long to wait for the database to record the last endings, in milliseconds, before the last look for jobs. */
+const settlePatience = 1000;
+
 export type { RunCounts } from './events.js';
 
 /**
@@ -33,14 +36,20 @@ export async function runOnce<
   const { slots, counts } = runner;
   try {
     runner.heartbeat.start();
-    await mill.tick({ tx: runner.link });
+    await mill.tick({ tx: runner.claimLink });
+    let settled = false;
     while (counts.claimed < limit && performance.now() < end) {
       const { wakes } = sleep;
-      const room = Math.min(slots.room(), limit - counts.claimed);
+      const room = Math.min(settled ? slots.room() : runner.room(), limit - counts.claimed);
       const got = room > 0 ? await runner.claim(room) : 0;
-      if (got > 0) continue;
-      if (slots.running.size === 0) break;
-      await sleep.wait(end - performance.now(), wakes);
+      if (got > 0) settled = false;
+      else if (slots.running.size > 0) await sleep.wait(end - performance.now(), wakes);
+      else if (settled) break;
+      else {
+        // A job that failed may be ready again when that is recorded: one more look, then.
+        await within(Math.min(settlePatience, end - performance.now()), runner.settle.idle());
+        settled = true;
+      }
     }
     await within(end - performance.now(), slots.empty());
   } finally {

@@ -1,5 +1,6 @@
 import pg from 'pg';
 import type { PgMill } from '../pgmill.js';
+import type { Tx } from '../types.js';
 import { Deadlines } from './deadlines.js';
 import { type Emitter, noCounts } from './events.js';
 import { Heartbeat } from './heartbeat.js';
@@ -12,11 +13,14 @@ import { Sleep } from './sleep.js';
 import { Slots } from './slots.js';
 import { completeInTransaction, runInTransaction } from './transaction.js';
 
+/** So many endings may always wait to be settled. */
+const fewEndings = 100;
+
 export interface RunnerOptions {
   mill: PgMill;
   settings: Settings;
   events: Emitter;
-  /** A slot became free. */
+  /** There may be room: a slot became free, or endings were settled. */
   onFree: () => void;
   /** A job comes back, at once or later. */
   onReturn: () => void;
@@ -34,8 +38,13 @@ export class Runner {
   readonly slots: Slots;
   readonly settle: Settle;
   readonly heartbeat: Heartbeat;
-  /** Claims, heartbeats and all settling go here, so that no handler can starve them. */
+  /**
+   * Two connections, which no handler can starve: heartbeats and all settling go here, claims go to the other. So a claim
+   * never waits until the disk has the endings of the jobs before. A job meets them in order all the same: what is sent
+   * about it here is sent after the claim has been answered, and so committed.
+   */
   readonly link: Link;
+  readonly claimLink: Link;
   /** A connection for each transactional job that runs; made when the first one does. */
   readonly transactions: pg.Pool;
   /** An answer that takes longer never comes, in milliseconds: the connection is dead. */
@@ -56,21 +65,24 @@ export class Runner {
     const { pool } = mill;
     this.patience = Math.max(lease, 10_000);
     this.#lockTimeout = `set lock_timeout = ${Math.min(Math.ceil(lease / 10), 2000)}`;
-    this.link = new Link({
-      pool,
-      pipeline: true,
-      answerWithin: this.patience,
-      setUp: async (client) => {
-        if (this.#ownsSession) await client.query(this.#lockTimeout);
-        this.settle.retry();
-      },
-      onLost: (error) => events.emit('error', error),
-    });
+    const newLink = () =>
+      new Link({
+        pool,
+        pipeline: true,
+        answerWithin: this.patience,
+        setUp: async (client) => {
+          if (this.#ownsSession) await client.query(this.#lockTimeout);
+          this.settle.retry();
+        },
+        onLost: (error) => events.emit('error', error),
+      });
+    this.link = newLink();
+    this.claimLink = newLink();
     this.transactions = new pg.Pool({ ...clientConfig(pool), max: concurrency });
     this.transactions.on('error', () => {}); // an idle connection broke, and the pool has dropped it
     const start = (held: Held) => (held.handler.transactional ? void runInTransaction(held, this) : runJob(held, this));
     this.slots = new Slots({ concurrency, prefetch, start, onFree });
-    this.settle = new Settle({ mill, link: this.link, counts: this.counts, events, onReturn });
+    this.settle = new Settle({ mill, link: this.link, counts: this.counts, events, onReturn, onAnswer: onFree });
     this.#deadlines = new Deadlines(this.slots.running, (held) => timeOut(held, this));
     this.heartbeat = new Heartbeat({
       mill,
@@ -83,16 +95,25 @@ export class Runner {
     });
   }
 
+  /**
+   * How many jobs to claim now. None while more endings wait than jobs may be held: the database is slower than the
+   * handlers, and would have all the more to take back if this process died.
+   */
+  room(): number {
+    return this.settle.waiting > Math.max(this.slots.capacity, fewEndings) ? 0 : this.slots.room();
+  }
+
   /** Claims up to so many jobs and starts those that have a slot; returns how many there were. */
   async claim(maxJobs: number): Promise<number> {
     const { workerId: worker, filter, lease, unordered } = this.settings;
+    const tx = unflushed(this.claimLink);
     const jobs = await this.mill.getJobs({
       worker,
       maxJobs: Math.min(maxJobs, 10_000),
       ...filter,
       lease,
       unordered,
-      tx: this.link,
+      tx,
     });
     this.counts.claimed += jobs.length;
     this.slots.add(jobs.map((job) => new Held(job, this.settings.handlerOf(job.name))));
@@ -140,7 +161,8 @@ export class Runner {
   /** The session is ours, not a pooler's: a row that somebody holds in a transaction must not hold up all other jobs. */
   async ownsSession(): Promise<void> {
     this.#ownsSession = true;
-    await this.link.query(this.#lockTimeout).catch((error) => this.events.emit('error', error));
+    const both = [this.link, this.claimLink].map((link) => link.query(this.#lockTimeout));
+    await Promise.all(both).catch((error) => this.events.emit('error', error));
   }
 
   stopTimers(): void {
@@ -161,4 +183,16 @@ export class Runner {
       this.settle.release(held);
     }
   }
+}
+
+/**
+ * Makes a call without waiting until the disk has it. For claims that is safe: if the server crashes within the next
+ * moments the claim may be undone, and the job, still ready, runs again, while what the first run has to say is
+ * refused, for its token is unknown. What was settled is never undone, nor is its claim: the log is written in order.
+ * Set for this one transaction, which also works where a pooler shares the session.
+ */
+function unflushed(link: Link): Tx {
+  return {
+    query: (text, values) => link.query(`${text}, set_config('synchronous_commit', 'off', true) as unflushed`, values),
+  };
 }

@@ -29,6 +29,8 @@ export interface SendOptions {
   events: Emitter;
   /** A job comes back, at once or later. */
   onReturn: () => void;
+  /** Fewer endings wait. */
+  onAnswer: () => void;
 }
 
 /** Sends the endings of jobs, a batch in a call, and counts and tells what the database answered. */

@@ -10,7 +10,7 @@ export class Settle {
   readonly #failed: Lane<FailedAttempt>;
   readonly #released: Lane<Ended>;
   readonly #snoozed: Lane<Snooze>;
-  readonly #lanes: Pick<Lane<unknown>, 'idle' | 'retry' | 'abandon'>[];
+  readonly #lanes: Pick<Lane<unknown>, 'idle' | 'retry' | 'abandon' | 'waiting'>[];
 
   constructor(options: SendOptions) {
     const send = new Send(options);
@@ -23,11 +23,13 @@ export class Settle {
       this.lost(held);
     };
     this.#send = send;
-    this.#kept = new Lane<Completion>({ send: (batch) => send.complete(batch, true), refused: fail, failed });
-    this.#forgotten = new Lane<Completion>({ send: (batch) => send.complete(batch, false), refused: fail, failed });
-    this.#snoozed = new Lane<Snooze>({ send: (batch) => send.snooze(batch), refused: fail, failed, largestBatch: 1 });
-    this.#failed = new Lane<FailedAttempt>({ send: (batch) => send.fail(batch), refused: drop, failed });
-    this.#released = new Lane<Ended>({ send: (batch) => send.release(batch), refused: drop, failed });
+    const may = { refused: fail, failed, answered: options.onAnswer };
+    const must = { ...may, refused: drop };
+    this.#kept = new Lane<Completion>({ send: (batch) => send.complete(batch, true), ...may });
+    this.#forgotten = new Lane<Completion>({ send: (batch) => send.complete(batch, false), ...may });
+    this.#snoozed = new Lane<Snooze>({ send: (batch) => send.snooze(batch), ...may, largestBatch: 1 });
+    this.#failed = new Lane<FailedAttempt>({ send: (batch) => send.fail(batch), ...must });
+    this.#released = new Lane<Ended>({ send: (batch) => send.release(batch), ...must });
     this.#lanes = [this.#kept, this.#forgotten, this.#failed, this.#released, this.#snoozed];
   }
 
@@ -61,6 +63,11 @@ export class Settle {
   completed(held: Held, result: unknown): void {
     held.settled = true;
     this.#send.completed(held, result);
+  }
+
+  /** For how many jobs the database has not answered yet. */
+  get waiting(): number {
+    return this.#lanes.reduce((sum, lane) => sum + lane.waiting, 0);
   }
 
   /** Resolves when the database has answered for every job. */

@@ -35,11 +35,21 @@ export class Slots {
     return [...this.running, ...this.#ahead];
   }
 
-  /** How many jobs to claim now; none while there are enough ahead. */
+  /** How many jobs may be held at a time, running and ahead. */
+  get capacity(): number {
+    return this.#options.concurrency + this.#prefetch();
+  }
+
+  /**
+   * How many jobs to claim now; none while there are enough ahead. Only half of those ahead in one go, so that the next
+   * half is on its way while the first one runs.
+   */
   room(): number {
     const prefetch = this.#prefetch();
-    if (this.#ahead.length > prefetch / 2) return 0;
-    return this.#options.concurrency - this.running.size + prefetch - this.#ahead.length;
+    const { concurrency } = this.#options;
+    const ahead = this.#ahead.length;
+    if (ahead > prefetch / 2) return 0;
+    return Math.min(concurrency - this.running.size + prefetch - ahead, concurrency + Math.floor(prefetch / 2));
   }
 
   add(held: Held[]): void {
