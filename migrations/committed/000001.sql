@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:fedd7c7d5a741e0472075bf13014f59cdfa9584d
+--! Hash: sha1:06e1097cdd52ce2e5dbc3b16043a2054a6548131
 
 -- The rooms. A job is one row, and the table it lies in is its state; sql/README.md draws them.
 -- Tables and indexes only: every rule is in the functions in sql/. No foreign keys to jobs and no triggers on
@@ -16,20 +16,21 @@ create sequence pgmill.ready_slot as int minvalue 0 start 0;
 
 -- Jobs that may not run yet: run_at in the future, or waiting to retry (attempts > 0).
 create table pgmill.waiting (
+  -- What has a fixed width and is never null comes first: PostgreSQL reads such columns fastest, and without padding.
   id           bigint      not null,
+  run_at       timestamptz not null,
+  created_at   timestamptz not null,
+  priority     int         not null,  -- a lower number runs first
+  attempts     int         not null,  -- charged so far
+  max_attempts int         not null,  -- all attempts, not extra ones
   queue        text        not null,
   name         text        not null,
   payload      jsonb       not null,
-  priority     int         not null,  -- a lower number runs first
-  run_at       timestamptz not null,
-  attempts     int         not null,  -- charged so far
-  max_attempts int         not null,  -- all attempts, not extra ones
   timeout      interval,              -- null: the handler's or the worker's
-  retry_base   interval    not null,
-  retry_max    interval    not null,
+  retry_base   interval,              -- null: 1 minute
+  retry_max    interval,              -- null: 1 day
   unique_key   text,
   errors       jsonb,                 -- the last 10; null: none
-  created_at   timestamptz not null,
   cron         text,                  -- the schedule that added the job
   cron_tick    timestamptz,           -- and the tick it stands for
   primary key (id)
@@ -39,7 +40,8 @@ create table pgmill.waiting (
 create index waiting_queue_run_at on pgmill.waiting (queue, run_at);
 
 -- Jobs that may run now, nothing else. A ring: inserts go to one slot; a slot that was emptied is truncated, so
--- dead rows never pile up under the claim, even while a snapshot held open elsewhere keeps vacuum from working.
+-- dead rows never pile up under the claim, even while a snapshot held open elsewhere keeps vacuum from working. Three
+-- slots, until turn_ring adds one.
 create table pgmill.ready (
   like pgmill.waiting,
   slot smallint not null
@@ -83,8 +85,9 @@ create table pgmill.finished_completed partition of pgmill.finished for values i
 create table pgmill.finished_failed    partition of pgmill.finished for values in ('failed')    partition by range (finished_at);
 create table pgmill.finished_cancelled partition of pgmill.finished for values in ('cancelled') partition by range (finished_at);
 
--- average_time_to_completion and find_jobs, for some names.
-create index finished_name_finished_at on pgmill.finished (name, finished_at);
+-- What looks at a span of time: insights, average_time_to_completion. Rows are appended in this order, so that a summary of
+-- each 256 kB is enough, which costs completing a job next to nothing; a B-tree by name and time took a sixth of it.
+create index finished_finished_at on pgmill.finished using brin (finished_at) with (pages_per_range = 32, autosummarize = on);
 
 create table pgmill.finished_completed_rest partition of pgmill.finished_completed (primary key (id)) default;
 create table pgmill.finished_failed_rest    partition of pgmill.finished_failed    (primary key (id)) default;

@@ -14,8 +14,13 @@ as $$
 -- Moves    waiting -> ready.
 -- Locks    see admit_due.
 declare
+  v_began  timestamptz := clock_timestamp();
   v_queues text[];
 begin
+  -- Where finding the queues takes long, not every time.
+  if pgmill.read_mark('queues') > '-infinity' then
+    return 0;
+  end if;
   -- The queues of `waiting`, one index probe each.
   with recursive each as (
     (select w.queue from pgmill.waiting w order by w.queue limit 1)
@@ -23,6 +28,7 @@ begin
     select (select w.queue from pgmill.waiting w where w.queue > e.queue order by w.queue limit 1) from each e where e.queue is not null
   )
   select array_agg(e.queue) into v_queues from each e where e.queue is not null;
+  perform pgmill.set_mark('queues', 'waiting_queue_run_at', v_began, v_began);
   if v_queues is null then
     return 0;
   end if;

@@ -25,10 +25,24 @@ as $$
 -- Moves    waiting -> ready.
 -- Locks    the jobs' rows; passes over rows that others hold, and never waits.
 declare
+  v_began timestamptz := clock_timestamp();
+  v_mark  text        := 'waiting_' || (hashtext(array_to_string(admit_due.queues, ',')) & 2147483647);
+  v_from  timestamptz := pgmill.read_mark(v_mark);
+  v_first timestamptz;
+  v_slot  int         := coalesce(pg_sequence_last_value('pgmill.ready_slot'), 0);  -- before the statement: see turn_ring
   v_count bigint;
 begin
-  -- Mostly nothing is due, and this look is cheaper than starting the statement below.
-  if not exists (select from pgmill.waiting w where w.queue = any (admit_due.queues) and w.run_at <= admit_due.due) then
+  select min(e.run_at) into v_first
+  from unnest(admit_due.queues) q(queue)
+  cross join lateral (
+    select w.run_at
+    from pgmill.waiting w
+    where w.queue = q.queue and w.run_at >= v_from and w.run_at <= admit_due.due
+    order by w.run_at
+    limit 1
+  ) e;
+  perform pgmill.set_mark(v_mark, 'waiting_queue_run_at', v_began, coalesce(v_first, admit_due.due));
+  if v_first is null then
     return 0;
   end if;
 
@@ -38,13 +52,13 @@ begin
     cross join lateral (
       select w.id
       from pgmill.waiting w
-      where w.queue = q.queue and w.run_at <= admit_due.due
+      where w.queue = q.queue and w.run_at >= v_first and w.run_at <= admit_due.due
       order by w.run_at
       limit admit_due.max_jobs
       for update skip locked
     ) w
   ), gone as (
-    -- between: see claim
+    -- between: see get_jobs
     delete from pgmill.waiting w using picked p where w.id between p.id and p.id returning w.*
   ), admitted as (
     insert into pgmill.ready (
@@ -52,8 +66,8 @@ begin
       timeout, retry_base, retry_max, unique_key, errors, created_at, cron, cron_tick, slot)
     select
       g.id, g.queue, g.name, g.payload, g.priority, g.run_at, g.attempts, g.max_attempts,
-      g.timeout, g.retry_base, g.retry_max, g.unique_key, g.errors, g.created_at, g.cron, g.cron_tick, s.last_value
-    from gone g, pgmill.ready_slot s
+      g.timeout, g.retry_base, g.retry_max, g.unique_key, g.errors, g.created_at, g.cron, g.cron_tick, v_slot
+    from gone g
     returning 1
   )
   select count(*) into v_count from admitted;

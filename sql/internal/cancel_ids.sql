@@ -35,7 +35,10 @@ begin
     ), ready as materialized (
       select r.slot, r.id from pgmill.ready r where r.id = any (v_left) order by r.id for update
     ), not_due as (
-      delete from pgmill.waiting w using waiting l where w.id = l.id returning w.*
+      delete from pgmill.waiting w using waiting l where w.id = l.id
+      returning
+        w.id, w.queue, w.name, w.payload, w.priority, w.run_at, w.attempts, w.max_attempts,
+        w.timeout, w.retry_base, w.retry_max, w.unique_key, w.errors, w.created_at, w.cron, w.cron_tick
     ), due as (
       delete from pgmill.ready r using ready l where r.slot = l.slot and r.id = l.id
       returning

@@ -1,7 +1,8 @@
 create or replace function pgmill.check_jobs(
   jobs       jsonb,
   out queues text[],
-  out keyed  boolean
+  out keyed  boolean,
+  out later  boolean
 )
 language plpgsql
 stable
@@ -12,7 +13,7 @@ as $$
 --
 --   jobs  as add_jobs got it
 --
--- Returns  queues: the queues it puts jobs into; keyed: whether any has a unique_key.
+-- Returns  queues: the queues it puts jobs into; keyed: whether any has a unique_key; later: whether any has a run_at.
 -- Errors   PM001, with the position of the first object that is wrong, counted from 1.
 declare
   v_good    boolean;
@@ -43,13 +44,14 @@ begin
           and (r.run_at is null or isfinite(r.run_at))
           and r.max_attempts between 1 and 1000
           and (r.timeout is null or (r.timeout between '1 millisecond' and '366 days'))
-          and r.retry_base between '0' and '366 days'
-          and r.retry_max between '0' and '3660 days'
+          and (r.retry_base is null or r.retry_base between '0' and '366 days')
+          and (r.retry_max is null or r.retry_max between '0' and '3660 days')
           and (r.unique_key is null or (r.unique_key <> '' and length(r.unique_key) <= 255))
           and r.on_duplicate in ('skip', 'replace', 'error'), false)), true),
         coalesce(array_agg(distinct r.queue), '{}'),
-        coalesce(bool_or(r.unique_key is not null), false)
-      into v_good, queues, keyed
+        coalesce(bool_or(r.unique_key is not null), false),
+        coalesce(bool_or(r.run_at is not null), false)
+      into v_good, queues, keyed, later
       from pgmill.read_jobs(check_jobs.jobs) r;
     end if;
   exception
@@ -68,7 +70,7 @@ begin
       perform pgmill.check_keys(
         v_job, '{name,payload,queue,priority,run_at,max_attempts,timeout,retry_base,retry_max,unique_key,on_duplicate}');
       perform pgmill.check_job(
-        r.name, r.payload, r.queue, r.priority, r.run_at, r.max_attempts, r.timeout, r.retry_base, r.retry_max, r.unique_key, r.on_duplicate)
+        r.name, r.payload, r.queue, r.priority, r.run_at, r.max_attempts, r.timeout, coalesce(r.retry_base, '0'), coalesce(r.retry_max, '0'), r.unique_key, r.on_duplicate)
       from pgmill.read_jobs(jsonb_build_array(v_job)) r;
     exception
       when sqlstate 'PM001' then

@@ -4,7 +4,6 @@ create or replace function pgmill.claim_across(
   queues       text[],
   names        text[],
   except_names text[],
-  now          timestamptz,
   lease        interval
 )
 returns table (
@@ -26,14 +25,13 @@ language plpgsql
 security definer
 set search_path = pg_catalog, pgmill, pg_temp
 as $$
--- Claims the most urgent jobs over several queues.
+-- Claims the most urgent jobs over several queues, for get_jobs, which claims from one at a time.
 --
---   now  the claim's time
---   and get_jobs' parameters, checked
+--   get_jobs' parameters, checked
 --
 -- Returns  as get_jobs.
 -- Errors   none.
--- Moves    ready -> running.
+-- Moves    waiting -> ready, what is due; ready -> running.
 -- Locks    the jobs' rows; passes over rows that others hold, and never waits.
 --
 -- get_jobs' settings pin the plans here too.
@@ -43,6 +41,8 @@ declare
   v_takes  int[];
   v_queue  text;
 begin
+  perform pgmill.admit_due(claim_across.queues, clock_timestamp(), greatest(claim_across.max_jobs, 1000));
+
   -- First see how many of the most urgent jobs lie in each queue, then claim so many from each.
   -- Locking max_jobs in every queue and keeping a part would hide the rest from other workers.
   select array_agg(s.queue), array_agg(s.take) into v_queues, v_takes
@@ -71,8 +71,8 @@ begin
   return query
   select c.*
   from unnest(v_queues, v_takes) s(queue, take)
-  cross join lateral pgmill.claim(
-    claim_across.worker, s.take, s.queue, claim_across.names, claim_across.except_names, claim_across.now, claim_across.lease) c
+  cross join lateral pgmill.get_jobs(
+    claim_across.worker, s.take, array[s.queue], claim_across.names, claim_across.except_names, claim_across.lease) c
   order by c.priority, c.run_at, c.id;
 
   if not found then
@@ -95,8 +95,8 @@ begin
     if found then
       return query
       select c.*
-      from pgmill.claim(
-        claim_across.worker, 1, v_queue, claim_across.names, claim_across.except_names, claim_across.now, claim_across.lease) c;
+      from pgmill.get_jobs(
+        claim_across.worker, 1, array[v_queue], claim_across.names, claim_across.except_names, claim_across.lease) c;
     end if;
   end if;
 end;

@@ -41,14 +41,14 @@ begin
       with ordinality i(id, token, message, reason, retry_in, final, ord)
     order by i.id
   ), gone as (
-    -- between, and any below: see claim
+    -- between, and any below: see get_jobs
     delete from pgmill.running r using input i where r.id between i.id and i.id and r.token = i.token
     returning r.*, i.ord, i.message, i.reason, i.retry_in, i.final
   ), verdict as materialized (
     select
       g.*,
       case when g.cancel_requested then 'cancelled' when g.final or g.attempts >= g.max_attempts then 'failed' else 'scheduled' end as state,
-      v_now + coalesce(g.retry_in, pgmill.backoff(g.attempts, g.retry_base, g.retry_max)) as next_run_at,
+      v_now + coalesce(g.retry_in, pgmill.backoff(g.attempts, coalesce(g.retry_base, '1 minute'), coalesce(g.retry_max, '1 day'))) as next_run_at,
       pgmill.add_error(g.errors, g.attempts, v_now, g.reason, g.message, g.worker) as all_errors
     from gone g
   ), again as (

@@ -26,13 +26,14 @@ as $$
 -- Locks    the jobs' rows, by id; then the rows of their keys.
 #variable_conflict use_column
 declare
-  v_now timestamptz := clock_timestamp();
+  v_now  timestamptz := clock_timestamp();
+  v_slot int         := coalesce(pg_sequence_last_value('pgmill.ready_slot'), 0);  -- before the statement: see turn_ring
 begin
   return query
   with input as materialized (
     select i.id, i.token, i.ord from unnest(give_back.ids, give_back.tokens) with ordinality i(id, token, ord) order by i.id
   ), gone as (
-    -- between, and any below: see claim
+    -- between, and any below: see get_jobs
     delete from pgmill.running r using input i where r.id between i.id and i.id and r.token = i.token returning r.*, i.ord
   ), verdict as materialized (
     select
@@ -55,8 +56,8 @@ begin
       timeout, retry_base, retry_max, unique_key, errors, created_at, cron, cron_tick, slot)
     select
       v.id, v.queue, v.name, v.payload, v.priority, v.next_run_at, v.attempts - 1, v.max_attempts,
-      v.timeout, v.retry_base, v.retry_max, v.unique_key, v.errors, v.created_at, v.cron, v.cron_tick, s.last_value
-    from verdict v, pgmill.ready_slot s
+      v.timeout, v.retry_base, v.retry_max, v.unique_key, v.errors, v.created_at, v.cron, v.cron_tick, v_slot
+    from verdict v
     where v.state = 'ready'
   ), ended as (
     insert into pgmill.finished (

@@ -28,6 +28,8 @@ as $$
 -- Returns  nothing.
 -- Errors   none.
 -- Moves    nothing -> waiting, when run_at lies ahead; else nothing -> ready.
+declare
+  v_slot int := coalesce(pg_sequence_last_value('pgmill.ready_slot'), 0);  -- before the statement: see turn_ring
 begin
   if insert_job.run_at > clock_timestamp() then
     insert into pgmill.waiting (
@@ -35,17 +37,16 @@ begin
       timeout, retry_base, retry_max, unique_key, errors, created_at, cron, cron_tick)
     values (
       insert_job.id, insert_job.queue, insert_job.name, insert_job.payload, insert_job.priority, insert_job.run_at,
-      insert_job.attempts, insert_job.max_attempts, insert_job.timeout, insert_job.retry_base, insert_job.retry_max,
+      insert_job.attempts, insert_job.max_attempts, insert_job.timeout, nullif(insert_job.retry_base, '1 minute'), nullif(insert_job.retry_max, '1 day'),
       insert_job.unique_key, insert_job.errors, insert_job.created_at, insert_job.cron, insert_job.cron_tick);
   else
     insert into pgmill.ready (
       id, queue, name, payload, priority, run_at, attempts, max_attempts,
       timeout, retry_base, retry_max, unique_key, errors, created_at, cron, cron_tick, slot)
-    select
+    values (
       insert_job.id, insert_job.queue, insert_job.name, insert_job.payload, insert_job.priority, insert_job.run_at,
-      insert_job.attempts, insert_job.max_attempts, insert_job.timeout, insert_job.retry_base, insert_job.retry_max,
-      insert_job.unique_key, insert_job.errors, insert_job.created_at, insert_job.cron, insert_job.cron_tick, s.last_value
-    from pgmill.ready_slot s;
+      insert_job.attempts, insert_job.max_attempts, insert_job.timeout, nullif(insert_job.retry_base, '1 minute'), nullif(insert_job.retry_max, '1 day'),
+      insert_job.unique_key, insert_job.errors, insert_job.created_at, insert_job.cron, insert_job.cron_tick, v_slot);
   end if;
   perform pgmill.wake(insert_job.queue);
 end;

@@ -8,7 +8,7 @@ returns table (
 language sql
 stable
 as $$
-  -- Reads add_jobs' array, with add_job's defaults. In SQL, and without settings of its own, so that it becomes a part of
+  -- Reads add_jobs' array, with add_job's defaults; those of retry_base and retry_max are null, as in the rooms. In SQL, and without settings of its own, so that it becomes a part of
   -- the caller's query (a definer's function cannot); nobody but pgmill's functions is granted it.
   --
   --   jobs  an array of objects
@@ -17,7 +17,7 @@ as $$
   -- Errors   those of PostgreSQL, for a value of the wrong type: check_jobs turns them into ours.
   select
     j.ord, j.name, coalesce(j.payload, '{}'), coalesce(j.queue, 'default'), coalesce(j.priority, 5), j.run_at, coalesce(j.max_attempts, 3),
-    j.timeout, coalesce(j.retry_base, '1 minute'), coalesce(j.retry_max, '1 day'), j.unique_key, coalesce(j.on_duplicate, 'skip')
+    j.timeout, j.retry_base, j.retry_max, j.unique_key, coalesce(j.on_duplicate, 'skip')
   from rows from (
     jsonb_to_recordset(read_jobs.jobs) as (
       name text, payload jsonb, queue text, priority int, run_at timestamptz, max_attempts int, timeout interval,

@@ -6,30 +6,49 @@ set search_path = pg_catalog, pgmill, pg_temp
 set lock_timeout = '20ms'
 as $$
 -- Turns the ring of `ready`: truncates a slot that has been emptied and points inserts at it. So the dead rows that claims
--- leave behind go away at once and whole, even while a snapshot held open elsewhere forbids vacuum to touch them.
+-- leave behind go away at once and whole, even while a snapshot held open elsewhere forbids vacuum to touch them. Where
+-- emptied slots are in use (pg_dump holds every table that it found, for as long as it runs) the ring grows by a slot instead.
 --
--- Returns  whether it turned. Not while the current slot is small, nor while every other slot holds jobs, or is in use for
+-- Returns  whether it turned, or grew. Not while the current slot is small, nor while every other slot holds jobs, or is in use for
 --          longer than 20 ms: the next tick tries again.
 -- Errors   none.
--- Locks    the slot's table, ACCESS EXCLUSIVE, to the end of the transaction.
+-- Locks    the slot's table, ACCESS EXCLUSIVE, to the end of the transaction. A new slot: `ready`, SHARE UPDATE EXCLUSIVE, which
+--          nobody who adds, claims or reads waits for.
 --
 -- Nothing is lost: whoever inserted and has not committed holds a lock on the slot's table, so under the exclusive lock all
 -- that was ever put into the slot is visible. That takes a snapshot newer than the lock, hence only READ COMMITTED. An insert
 -- that read the register before the turn goes into a slot that is no longer current, where it is claimed like any other.
+--
+-- A new slot is not pointed at before the transaction that made it has committed, so that is left to the next call; and whoever
+-- inserts reads the register before its statement begins, so that the statement knows every slot the register can name.
 declare
-  v_current int;
+  v_current int     := coalesce(pg_sequence_last_value('pgmill.ready_slot'), 0);
+  v_size    bigint  := pg_relation_size(format('pgmill.ready_%s', v_current)::regclass);
+  v_slots   int[];
   v_slot    int;
+  v_in_use  boolean := false;
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
     return false;
   end if;
-  select s.last_value into v_current from pgmill.ready_slot s;
-  -- 8 MB are some 30,000 small jobs: a claim that must walk over their dead entries does so in a few milliseconds.
-  if pg_relation_size(format('pgmill.ready_%s', v_current)::regclass) < 8 * 1024 * 1024 then
+  -- 2 MB are some 10,000 small jobs: a claim that must walk over their dead entries does so in about a millisecond.
+  if v_size < 2 * 1024 * 1024 then
     return false;
   end if;
-  for v_slot in select (v_current + i) % 3 from generate_series(1, 2) i loop
+
+  select array_agg(s.slot order by s.slot <= v_current, s.slot) into v_slots
+  from (
+    select substr(c.relname, 7)::int as slot
+    from pg_inherits i join pg_class c on c.oid = i.inhrelid
+    where i.inhparent = 'pgmill.ready'::regclass
+  ) s
+  where s.slot <> v_current;
+  foreach v_slot in array v_slots loop
     continue when exists (select from pgmill.ready r where r.slot = v_slot);
+    if pgmill.read_mark('ready_' || v_slot) > '-infinity' then
+      v_in_use := true;
+      continue;
+    end if;
     begin
       execute format('lock table only pgmill.%I in access exclusive mode', 'ready_' || v_slot);
       if exists (select from pgmill.ready r where r.slot = v_slot) then
@@ -39,9 +58,24 @@ begin
       perform setval('pgmill.ready_slot', v_slot);
       return true;
     exception
-      when lock_not_available then null;
+      when lock_not_available then
+        -- Whoever needs the slot waits behind the request for the lock, so this session lets 5 seconds pass before another.
+        v_in_use := true;
+        perform set_config('pgmill.mark_ready_' || v_slot, '0 ' || extract(epoch from clock_timestamp() + interval '5 seconds'), false);
     end;
   end loop;
+
+  -- Not for somebody who holds a slot for a moment, and not without end: each claim looks into every slot.
+  if v_in_use and v_size >= 4 * 1024 * 1024 and cardinality(v_slots) < 11 then
+    v_slot := cardinality(v_slots) + 1;
+    begin
+      execute format('create table pgmill.%I (like pgmill.ready, primary key (id))', 'ready_' || v_slot);
+      execute format('alter table pgmill.ready attach partition pgmill.%I for values in (%s)', 'ready_' || v_slot, v_slot);
+      return true;
+    exception
+      when lock_not_available then null;
+    end;
+  end if;
   return false;
 end;
 $$;

@@ -24,67 +24,63 @@ declare
   v_now     timestamptz := clock_timestamp();
   v_queues  text[];
   v_keyed   boolean;
+  v_later   boolean;
   v_held    bigint[];
-  v_new     bigint[];
-  v_ords    bigint[]    := '{}';
-  v_ids     bigint[]    := '{}';
-  v_created boolean[]   := '{}';
+  v_ids     bigint[];
+  v_created boolean[];
+  v_slot    int         := coalesce(pg_sequence_last_value('pgmill.ready_slot'), 0);  -- before the statement: see turn_ring
   v_key     record;
   j         record;
 begin
-  select c.queues, c.keyed into v_queues, v_keyed from pgmill.check_jobs(add_jobs.jobs) c;
+  select c.queues, c.keyed, c.later into v_queues, v_keyed, v_later from pgmill.check_jobs(add_jobs.jobs) c;
+
+  -- Ids in the order of the input, in which equally urgent jobs run. From here on both arrays are the answer.
+  v_ids := array(select nextval('pgmill.job_id') from generate_series(1, jsonb_array_length(add_jobs.jobs)));
+  v_created := array_fill(true, array[cardinality(v_ids)]);
 
   if v_keyed then
     -- The jobs that will be replaced, in the one lock order: by room, in a room by id.
     select array_agg(k.id) into v_held
     from pgmill.read_jobs(add_jobs.jobs) r
-    join pgmill.job_key k on k.queue = any (array[r.queue]) and k.unique_key = r.unique_key  -- any: see claim
+    join pgmill.job_key k on k.queue = any (array[r.queue]) and k.unique_key = r.unique_key  -- any: see get_jobs
     where r.on_duplicate = 'replace';
     if v_held is not null then
       perform from pgmill.waiting w where w.id = any (v_held) order by w.id for update;
       perform from pgmill.ready r where r.id = any (v_held) order by r.id for update;
     end if;
 
-    -- Ids in the order of the input, in which equally urgent jobs run; keys in their own.
-    v_new := array(select nextval('pgmill.job_id') from generate_series(1, jsonb_array_length(add_jobs.jobs)));
+    -- Keys in their own order.
     for j in select r.* from pgmill.read_jobs(add_jobs.jobs) r where r.unique_key is not null order by r.queue, r.unique_key, r.ord loop
-      v_key := pgmill.hold_key(j.queue, j.unique_key, v_new[j.ord], j.on_duplicate);
+      v_key := pgmill.hold_key(j.queue, j.unique_key, v_ids[j.ord], j.on_duplicate);
       if not v_key.written then
         perform pgmill.insert_job(
           v_key.live_id, j.queue, j.name, j.payload, j.priority, greatest(j.run_at, v_now), 0, j.max_attempts,
           j.timeout, j.retry_base, j.retry_max, j.unique_key, null, v_now);
       end if;
-      v_ords := v_ords || j.ord;
-      v_ids := v_ids || v_key.live_id;
-      v_created := v_created || v_key.created;
+      v_ids[j.ord] := v_key.live_id;
+      v_created[j.ord] := v_key.created;
     end loop;
   end if;
 
-  return query
-  with input as materialized (
-    select coalesce(v_new[r.ord], nextval('pgmill.job_id')) as id, r.* from pgmill.read_jobs(add_jobs.jobs) r where r.unique_key is null
-  ), later as (
+  -- One statement a room: a single one for both would first write all jobs to a temporary place.
+  insert into pgmill.ready (
+    id, queue, name, payload, priority, run_at, attempts, max_attempts, timeout, retry_base, retry_max, created_at, slot)
+  select
+    v_ids[r.ord], r.queue, r.name, r.payload, r.priority, v_now, 0, r.max_attempts, r.timeout, r.retry_base, r.retry_max, v_now,
+    v_slot
+  from pgmill.read_jobs(add_jobs.jobs) r
+  where r.unique_key is null and (r.run_at is null or r.run_at <= v_now);
+  if v_later then
     insert into pgmill.waiting (
       id, queue, name, payload, priority, run_at, attempts, max_attempts, timeout, retry_base, retry_max, created_at)
-    select i.id, i.queue, i.name, i.payload, i.priority, i.run_at, 0, i.max_attempts, i.timeout, i.retry_base, i.retry_max, v_now
-    from input i
-    where i.run_at > v_now
-  ), at_once as (
-    insert into pgmill.ready (
-      id, queue, name, payload, priority, run_at, attempts, max_attempts, timeout, retry_base, retry_max, created_at, slot)
-    select i.id, i.queue, i.name, i.payload, i.priority, v_now, 0, i.max_attempts, i.timeout, i.retry_base, i.retry_max, v_now, s.last_value
-    from input i, pgmill.ready_slot s
-    where i.run_at <= v_now or i.run_at is null
-  )
-  select a.id, a.created
-  from (
-    select i.ord, i.id, true from input i
-    union all
-    select k.ord, k.id, k.created from unnest(v_ords, v_ids, v_created) k(ord, id, created)
-  ) a(ord, id, created)
-  order by a.ord;
+    select
+      v_ids[r.ord], r.queue, r.name, r.payload, r.priority, r.run_at, 0, r.max_attempts, r.timeout, r.retry_base, r.retry_max, v_now
+    from pgmill.read_jobs(add_jobs.jobs) r
+    where r.unique_key is null and r.run_at > v_now;
+  end if;
 
   perform pgmill.wake(q) from unnest(v_queues) q;
+  return query select a.id, a.created from unnest(v_ids, v_created) a(id, created);
 end;
 $$;
 

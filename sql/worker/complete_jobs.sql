@@ -28,10 +28,12 @@ as $$
 -- Locks    the jobs' rows, by id; then the rows of their keys; then, of recurring jobs, those of their ticks.
 #variable_conflict use_column
 declare
-  v_now   timestamptz := clock_timestamp();
-  v_done  bigint[];
-  v_crons text[];
-  v_ticks timestamptz[];
+  v_now    timestamptz := clock_timestamp();
+  v_done   bigint[];
+  v_queues text[];
+  v_keys   text[];
+  v_crons  text[];
+  v_ticks  timestamptz[];
 begin
   perform pgmill.check_leases(complete_jobs.ids, complete_jobs.tokens);
   if complete_jobs.keep is null then
@@ -43,7 +45,7 @@ begin
     -- In the order of the ids, and so are the locks: two calls with the same jobs wait, but never for each other.
     select i.id, i.token, i.ord from unnest(complete_jobs.ids, complete_jobs.tokens) with ordinality i(id, token, ord) order by i.id
   ), gone as (
-    -- between, and any below: see claim
+    -- between, and any below: see get_jobs
     delete from pgmill.running r using input i where r.id between i.id and i.id and r.token = i.token returning r.*, i.ord
   ), kept as (
     insert into pgmill.finished (
@@ -56,13 +58,18 @@ begin
       'completed', v_now, g.worker, g.token, g.claimed_at, nullif(complete_jobs.results -> (g.ord - 1)::int, 'null')
     from gone g
     where complete_jobs.keep
-  ), freed as (
-    delete from pgmill.job_key k using gone g where g.unique_key is not null and k.queue = any (array[g.queue]) and k.unique_key = g.unique_key
   )
-  select array_agg(g.ord), array_agg(g.cron) filter (where g.cron is not null), array_agg(g.cron_tick) filter (where g.cron is not null)
-  into v_done, v_crons, v_ticks
+  select
+    array_agg(g.ord),
+    array_agg(g.queue) filter (where g.unique_key is not null), array_agg(g.unique_key) filter (where g.unique_key is not null),
+    array_agg(g.cron) filter (where g.cron is not null), array_agg(g.cron_tick) filter (where g.cron is not null)
+  into v_done, v_queues, v_keys, v_crons, v_ticks
   from gone g;
 
+  if v_keys is not null then
+    delete from pgmill.job_key k using unnest(v_queues, v_keys) f(queue, unique_key)
+    where k.queue = any (array[f.queue]) and k.unique_key = f.unique_key;
+  end if;
   if v_crons is not null then
     update pgmill.cron_tick t set completed_at = v_now from unnest(v_crons, v_ticks) c(cron, tick) where t.cron = any (array[c.cron]) and t.tick = c.tick;
   end if;

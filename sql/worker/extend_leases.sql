@@ -36,7 +36,7 @@ begin
   with input as materialized (
     select i.id, i.token, i.ord from unnest(extend_leases.ids, extend_leases.tokens) with ordinality i(id, token, ord) order by i.id
   ), extended as (
-    -- between: see claim
+    -- between: see get_jobs
     update pgmill.running r set lease_until = v_until from input i where r.id between i.id and i.id and r.token = i.token
     returning i.id, i.ord, case when r.cancel_requested then 'cancel_requested' else 'extended' end as outcome
   )

@@ -29,6 +29,8 @@ set plan_cache_mode = force_generic_plan
 set jit = off
 set enable_seqscan = off
 set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
 -- Claims jobs: from commit on, the worker holds a lease on each. Lets due scheduled jobs in first, the earliest 1000 (or
 -- max_jobs) of each queue; tick lets in many more.
@@ -43,13 +45,20 @@ as $$
 --                 looking for the most urgent job over all of them
 --
 -- Returns  the jobs, in the order priority, run_at, id; no rows when there is nothing to do. attempt counts from 1 and is
---          charged now. token goes with every later call for the job.
+--          charged now. token goes with every later call for the job; it is fresh at each claim.
 -- Errors   PM001 invalid_argument.
 -- Moves    waiting -> ready, what is due; ready -> running.
 -- Locks    the jobs' rows; passes over rows that others hold, and never waits.
+--
+-- The settings above pin the plan: a scan of ready_claim from its low end in each slot, merged, and no further than
+-- max_jobs; then the rows by their place. A planner that has never seen the tables full would choose otherwise, and a session
+-- keeps its plans when they fill. With this plan the jobs come out in the order in which they were picked; a sort would only
+-- copy them. (Other functions look up `id between x and x`: for `id = x` it might walk through the whole index of ids.)
+-- A token is 74 random bits, fresh for each claim, and the job's id: a random one for each job takes a tenth of the time.
 #variable_conflict use_column
 declare
   v_now   timestamptz := clock_timestamp();
+  v_token text        := left(gen_random_uuid()::text, 24);
   v_left  int         := get_jobs.max_jobs;
   v_queue text;
   v_count bigint;
@@ -63,23 +72,45 @@ begin
   if get_jobs.unordered is null then
     perform pgmill.reject('unordered must not be null.', 'Give true or false.');
   end if;
-  perform pgmill.admit_due(get_jobs.queues, v_now, greatest(get_jobs.max_jobs, 1000));
 
-  if get_jobs.unordered or cardinality(get_jobs.queues) = 1 then
-    foreach v_queue in array get_jobs.queues loop
-      return query
-      select c.* from pgmill.claim(get_jobs.worker, v_left, v_queue, get_jobs.names, get_jobs.except_names, v_now, get_jobs.lease) c;
-      get diagnostics v_count = row_count;
-      v_left := v_left - v_count;
-      exit when v_left = 0;
-    end loop;
+  if cardinality(get_jobs.queues) > 1 and not get_jobs.unordered then
+    return query
+    select c.*
+    from pgmill.claim_across(get_jobs.worker, get_jobs.max_jobs, get_jobs.queues, get_jobs.names, get_jobs.except_names, get_jobs.lease) c;
     return;
   end if;
 
-  return query
-  select c.*
-  from pgmill.claim_across(
-    get_jobs.worker, get_jobs.max_jobs, get_jobs.queues, get_jobs.names, get_jobs.except_names, v_now, get_jobs.lease) c;
+  perform pgmill.admit_due(get_jobs.queues, v_now, greatest(get_jobs.max_jobs, 1000));
+  foreach v_queue in array get_jobs.queues loop
+    return query
+    with picked as materialized (
+      select r.slot, r.ctid
+      from pgmill.ready r
+      where r.queue = v_queue
+        and (get_jobs.names is null or r.name = any (get_jobs.names))
+        and (get_jobs.except_names is null or r.name <> all (get_jobs.except_names))
+      order by r.priority, r.run_at, r.id
+      limit v_left
+      for update skip locked
+    ), gone as (
+      delete from pgmill.ready r using picked p where r.slot = p.slot and r.ctid = p.ctid returning r.*
+    )
+    insert into pgmill.running as l (
+      id, queue, name, payload, priority, run_at, attempts, max_attempts,
+      timeout, retry_base, retry_max, unique_key, errors, created_at, cron, cron_tick,
+      worker, token, claimed_at, lease_until)
+    select
+      g.id, g.queue, g.name, g.payload, g.priority, g.run_at, g.attempts + 1, g.max_attempts,
+      g.timeout, g.retry_base, g.retry_max, g.unique_key, g.errors, g.created_at, g.cron, g.cron_tick,
+      get_jobs.worker, (v_token || to_hex((1::bigint << 47) + g.id))::uuid, v_now, v_now + get_jobs.lease
+    from gone g
+    returning
+      l.id, l.token, l.queue, l.name, l.payload, l.priority, l.attempts, l.max_attempts, l.run_at, l.created_at, l.timeout, l.lease_until,
+      case when l.cron is not null then pgmill.cron_context(l.cron, l.cron_tick) end;
+    get diagnostics v_count = row_count;
+    v_left := v_left - v_count;
+    exit when v_left = 0;
+  end loop;
 end;
 $$;
 

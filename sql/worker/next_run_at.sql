@@ -20,6 +20,8 @@ as $$
 -- Returns  when the earliest scheduled job that get_jobs would then return is due, by the database's clock (past: it is due);
 --          null: none is scheduled.
 -- Errors   PM001 invalid_argument.
+declare
+  v_from timestamptz := pgmill.read_mark('waiting_' || (hashtext(array_to_string(next_run_at.queues, ',')) & 2147483647));  -- as admit_due
 begin
   perform pgmill.check_filters(next_run_at.queues, next_run_at.names, next_run_at.except_names);
   return (
@@ -28,7 +30,7 @@ begin
     cross join lateral (
       select w.run_at
       from pgmill.waiting w
-      where w.queue = q.queue
+      where w.queue = q.queue and w.run_at >= v_from
         and (next_run_at.names is null or w.name = any (next_run_at.names))
         and (next_run_at.except_names is null or w.name <> all (next_run_at.except_names))
       order by w.run_at

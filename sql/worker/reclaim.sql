@@ -21,6 +21,8 @@ as $$
 -- Locks    the jobs' rows; passes over rows that others hold (their lease is just being extended or settled), never waits.
 declare
   v_now    timestamptz := clock_timestamp();
+  v_from   timestamptz := pgmill.read_mark('running');
+  v_first  timestamptz;
   v_ids    bigint[];
   v_tokens uuid[];
 begin
@@ -28,11 +30,17 @@ begin
     perform pgmill.reject('max_jobs is out of range.', 'Give 1 to 10000.');
   end if;
 
+  select r.lease_until into v_first from pgmill.running r where r.lease_until >= v_from and r.lease_until < v_now order by r.lease_until limit 1;
+  perform pgmill.set_mark('running', 'running_lease_until', v_now, coalesce(v_first, v_now));
+  if v_first is null then
+    return 0;
+  end if;
+
   select array_agg(r.id), array_agg(r.token) into v_ids, v_tokens
   from (
     select r.id, r.token
     from pgmill.running r
-    where r.lease_until < v_now
+    where r.lease_until >= v_first and r.lease_until < v_now
     order by r.lease_until
     limit reclaim.max_jobs
     for update skip locked
