@@ -47,6 +47,7 @@ export function columns<Row>(shape: Shape<Row>): Columns<Row> {
   return {
     select: select.join(', '),
     read(rows) {
+      if (toRead.length === 0) return rows as Row[];
       for (const row of rows as Record<string, unknown>[]) {
         for (const { property, reader } of toRead) {
           const value = row[property];
@@ -63,7 +64,7 @@ export function snakeCase(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
-function milliseconds(expression: string): string {
+export function milliseconds(expression: string): string {
   return `date_part('epoch', ${expression}) * 1000`;
 }
 
@@ -75,7 +76,7 @@ function units(expression: string): string {
   return `case when ${expression} is not null then jsonb_strip_nulls(jsonb_build_object(${parts.join(', ')})) end`;
 }
 
-function toDate(value: number): Date {
+export function toDate(value: number): Date {
   return new Date(Math.round(value));
 }
 
@@ -83,13 +84,13 @@ interface StoredError {
   at: string;
 }
 
-interface StoredCron {
+export interface StoredCron {
   name: string;
   expression?: string | null;
   tick: string;
   last_completed_at?: string | null;
 }
 
-function readCron({ name, expression = null, tick, last_completed_at: last }: StoredCron): JobCron {
+export function readCron({ name, expression = null, tick, last_completed_at: last }: StoredCron): JobCron {
   return { name, expression, tick: new Date(tick), lastCompletedAt: last ? new Date(last) : null };
 }

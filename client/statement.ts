@@ -25,25 +25,45 @@ export function sqlFunction<Row>(fn: Parameters & { name: string; columns: Shape
  * were given are in it, so the defaults of the SQL function are the only ones.
  */
 export function statement(fn: SqlFunction<unknown>, args: object): { text: string; values: unknown[] } {
+  const { call, values } = writeCall(fn, args);
+  return { text: `select ${fn.columns.select} from ${call} as value`, values };
+}
+
+/** The part of it behind `from`. */
+export function writeCall(fn: SqlFunction<unknown>, args: object): { call: string; values: unknown[] } {
   const values: unknown[] = [];
-  const list = given(fn, args).map(([name, kind, value]) => {
+  const list: string[] = [];
+  given(fn, args, (name, kind, value) => {
     values.push(write(kind, value, name));
-    return `${sqlName(name)} => $${values.length}::${kinds[kind].cast}`;
+    list.push(`${sqlName(name)} => $${values.length}::${kinds[kind].cast}`);
   });
-  return { text: `select ${fn.columns.select} from pgmill.${fn.name}(${list.join(', ')}) as value`, values };
+  return { call: `pgmill.${fn.name}(${list.join(', ')})`, values };
 }
 
 /** Writes a list of objects as a JSON array with the keys that add_jobs and fail_jobs read. */
 export function writeRows(parameters: Parameters, rows: readonly object[], what: string): string {
   if (!Array.isArray(rows)) throw new InvalidArgumentError(`${what} must be an array.`);
   const objects = rows.map((row: object) => {
-    const fields = given(parameters, row).map(([name, kind, value]) => {
+    let fields = '';
+    given(parameters, row, (name, kind, value) => {
       const written = write(kind, value, name);
-      return `${JSON.stringify(snakeCase(name))}:${kind === 'json' ? written : JSON.stringify(written)}`;
+      fields += `${fields && ','}${jsonKey(name)}${kind === 'json' ? written : JSON.stringify(written)}`;
     });
-    return `{${fields.join(',')}}`;
+    return `{${fields}}`;
   });
   return `[${objects.join(',')}]`;
+}
+
+const jsonKeys = new Map<string, string>();
+
+/** Thousands of rows have the same few. */
+function jsonKey(name: string): string {
+  let key = jsonKeys.get(name);
+  if (key === undefined) {
+    key = `${JSON.stringify(snakeCase(name))}:`;
+    jsonKeys.set(name, key);
+  }
+  return key;
 }
 
 const statementNames = new Map<string, string>();
@@ -67,23 +87,25 @@ export function isStatementLost(error: unknown): boolean {
   return code === '26000' || code === '42P05' || code === '0A000';
 }
 
-/** The arguments that were given, checked by name: undefined is not given, null is. */
-function given({ required, optional }: Parameters, args: object): [string, KindName, unknown][] {
+type Take = (name: string, kind: KindName, value: unknown) => void;
+
+/** Calls `take` with each argument that was given, checked by name: undefined is not given, null is. */
+function given({ required, optional }: Parameters, args: object, take: Take): void {
   if (typeof args !== 'object' || args === null) throw new InvalidArgumentError('Arguments must be in an object.');
-  const found: [string, KindName, unknown][] = [];
-  for (const [name, value] of Object.entries(args)) {
+  for (const name of Object.keys(args)) {
+    const value = (args as Record<string, unknown>)[name];
     const kind = ownKind(required, name) ?? ownKind(optional, name);
     if (value === undefined && kind !== 'errorText') continue;
     if (kind === undefined) {
       const known = Object.keys({ ...required, ...optional }).join(', ');
       throw new InvalidArgumentError(`There is no option "${name.slice(0, 40)}".`, { hint: `There are ${known}.` });
     }
-    found.push([name, kind, value]);
+    take(name, kind, value);
   }
-  for (const name of Object.keys(required)) {
-    if (!found.some(([each]) => each === name)) throw new InvalidArgumentError(`${name} is missing.`);
+  for (const name in required) {
+    const missing = (args as Record<string, unknown>)[name] === undefined && required[name] !== 'errorText';
+    if (missing || !Object.hasOwn(args, name)) throw new InvalidArgumentError(`${name} is missing.`);
   }
-  return found;
 }
 
 function ownKind(kindOf: Record<string, KindName> | undefined, name: string): KindName | undefined {

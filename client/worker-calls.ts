@@ -49,7 +49,7 @@ const job: Shape<LeasedJob> = {
 const ending = { state: 'plain', runAt: 'time' } as const;
 const outcome = { id: 'id', outcome: 'plain' } as const;
 
-const getJobs = sqlFunction<LeasedJob>({
+export const getJobs = sqlFunction<LeasedJob>({
   name: 'get_jobs',
   required: { worker: 'text', maxJobs: 'int' },
   optional: claim,
