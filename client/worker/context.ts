@@ -20,17 +20,17 @@ export class JobContext<Jobs = AnyJobs> {
   }
 
   get id(): string {
-    return this.#held.job.id;
+    return this.#held.id;
   }
 
   /** Counts from 1. */
   get attempt(): number {
-    return this.#held.job.attempt;
+    return this.#held.attempt;
   }
 
   /** The schedule that made the job; null for an ordinary job. */
   get cron(): JobCron | null {
-    return this.#held.job.cron;
+    return this.#held.cron;
   }
 
   /** Aborted when the job should stop; `signal.reason.code` is timeout, cancelled, lease_lost or shutdown. */

@@ -1,6 +1,7 @@
 import type { EventEmitter } from 'node:events';
 import type { LeasedJob } from '../types.js';
 import { describe } from './failure.js';
+import type { Held } from './held.js';
 
 export interface JobFailure {
   /** What the handler threw. */
@@ -34,7 +35,12 @@ export interface WorkerEvents {
 /** Tells what happened; never throws. */
 export interface Emitter {
   emit<Name extends keyof WorkerEvents>(name: Name, ...args: WorkerEvents[Name]): void;
+  /** An event about a job. Its object is made only when somebody listens. */
+  tell<Name extends JobEvent>(name: Name, held: Held, ...more: Rest<WorkerEvents[Name]>): void;
 }
+
+type JobEvent = Exclude<keyof WorkerEvents, 'idle' | 'error'>;
+type Rest<Args extends unknown[]> = Args extends [LeasedJob, ...infer More] ? More : never;
 
 /** How many jobs ended how, or were claimed. */
 export interface RunCounts {
@@ -58,17 +64,20 @@ export function noCounts(): RunCounts {
 /** An error that nobody listens for, or that a listener throws, is logged: it must not end the process, or our loops. */
 export function safeEmitter(emitter: EventEmitter<WorkerEvents>, logger: Pick<Console, 'error'>): Emitter {
   const log = logOnce(logger);
+  const emit = (name: string, ...args: unknown[]): void => {
+    try {
+      (emitter as EventEmitter).emit(name, ...args);
+    } catch (error) {
+      log(error);
+    }
+  };
   return {
     emit(name, ...args) {
-      if (emitter.listenerCount(name) === 0) {
-        if (name === 'error') log(args[0]);
-        return;
-      }
-      try {
-        (emitter as EventEmitter).emit(name, ...args);
-      } catch (error) {
-        log(error);
-      }
+      if (emitter.listenerCount(name) > 0) emit(name, ...args);
+      else if (name === 'error') log(args[0]);
+    },
+    tell(name, held, ...more) {
+      if (emitter.listenerCount(name) > 0) emit(name, held.job, ...more);
     },
   };
 }

@@ -63,7 +63,7 @@ export class Heartbeat {
 
   async #extend(batch: Held[]): Promise<void> {
     const { mill, link: tx, lease, lost, cancelled } = this.#options;
-    const leases = batch.map(({ job: { id, token } }) => ({ id, token }));
+    const leases = batch.map(({ id, token }) => ({ id, token }));
     try {
       const answers = await mill.extendLeases(leases, { lease, tx });
       for (const [index, held] of batch.entries()) {

@@ -11,7 +11,7 @@ export interface LaneOptions<Item> {
   refused: (item: Item, error: unknown) => void;
   /** It could not be sent for now; it will be sent again. */
   failed: (error: unknown) => void;
-  /** @default 1000; the functions take 10000 */
+  /** @default 2000; the functions take 10000 */
   largestBatch?: number;
 }
 
@@ -71,7 +71,7 @@ export class Lane<Item> {
     let failures = 0;
     for (;;) {
       const single = this.#nextIsSingle();
-      const batch = single ? this.#singles.splice(0, 1) : this.#queue.splice(0, this.#options.largestBatch ?? 1000);
+      const batch = single ? this.#singles.splice(0, 1) : this.#queue.splice(0, this.#options.largestBatch ?? 2000);
       if (batch.length === 0) break;
       try {
         await this.#options.send(batch);

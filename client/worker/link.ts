@@ -31,17 +31,19 @@ export class Link implements Tx {
     this.#options = options;
   }
 
-  /** The statement is prepared under a name, until the server turns out to lose those (PgBouncer before 1.21). */
-  async query(text: string, values?: unknown[]): Promise<{ rows: unknown[] }> {
-    const client = this.#client ?? (await this.open());
-    if (!this.#prepared) return client.query(text, values);
-    try {
-      return await client.query({ name: statementName(text), text, values: values ?? [] });
-    } catch (error) {
-      if (!isStatementLost(error)) throw error;
-      this.#prepared = false;
-      return client.query(text, values);
-    }
+  query(text: string, values: unknown[] = []): Promise<{ rows: unknown[] }> {
+    return this.#send({ text, values });
+  }
+
+  /** The same, with each row as an array of what the server sent: text, or null. */
+  async rows<Row>(text: string, values: unknown[]): Promise<Row[]> {
+    return (await this.#send({ text, values, rowMode: 'array', types: unread })).rows as Row[];
+  }
+
+  /** How the pool reads values of that type. */
+  parser(oid: number): (text: string) => unknown {
+    const types = (this.#options.pool.options as pg.PoolConfig).types ?? pg.types;
+    return types.getTypeParser(oid, 'text');
   }
 
   /** The connection, opened when there is none. */
@@ -60,6 +62,19 @@ export class Link implements Tx {
     const client = this.#client;
     this.#client = undefined;
     if (client) await end(client);
+  }
+
+  /** The statement is prepared under a name, until the server turns out to lose those (PgBouncer before 1.21). */
+  async #send(query: pg.QueryConfig & { rowMode?: 'array' }): Promise<{ rows: unknown[] }> {
+    const client = this.#client ?? (await this.open());
+    if (!this.#prepared) return client.query(query);
+    try {
+      return await client.query({ ...query, name: statementName(query.text) });
+    } catch (error) {
+      if (!isStatementLost(error)) throw error;
+      this.#prepared = false;
+      return client.query(query);
+    }
   }
 
   async #open(): Promise<pg.Client> {
@@ -90,6 +105,8 @@ export class Link implements Tx {
     return client;
   }
 }
+
+const unread = { getTypeParser: () => (text: string) => text } as unknown as pg.CustomTypesConfig;
 
 /** The pool's own settings, so that a connection is made as the pool would make it. */
 export function clientConfig(pool: pg.Pool): pg.PoolConfig {

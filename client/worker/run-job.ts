@@ -8,7 +8,7 @@ export function runJob(held: Held, runner: Runner): void {
   runner.begin(held);
   let answer: unknown;
   try {
-    answer = held.handler.run(held.job.payload, new JobContext(held, runner) as TransactionContext);
+    answer = held.handler.run(held.payload, new JobContext(held, runner) as TransactionContext);
   } catch (error) {
     failed(held, runner, error);
     return;
@@ -46,7 +46,7 @@ export function timeOut(held: Held, runner: Runner): void {
 }
 
 /** Milliseconds from now by the database's clock, which was read when the job was claimed. */
-function wakeTime({ job, claimedAt }: Held, until: Date | number, lease: number): Date {
+function wakeTime({ claim }: Held, until: Date | number, lease: number): Date {
   if (typeof until !== 'number') return until;
-  return new Date(job.leaseUntil.getTime() - lease + (performance.now() - claimedAt) + until);
+  return new Date(claim.leaseUntil - lease + (performance.now() - claim.at) + until);
 }

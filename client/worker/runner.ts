@@ -1,10 +1,10 @@
 import pg from 'pg';
 import type { PgMill } from '../pgmill.js';
-import type { Tx } from '../types.js';
+import { Claims } from './claim.js';
 import { Deadlines } from './deadlines.js';
 import { type Emitter, noCounts } from './events.js';
 import { Heartbeat } from './heartbeat.js';
-import { Held } from './held.js';
+import type { Held } from './held.js';
 import { clientConfig, Link } from './link.js';
 import { runJob, timeOut } from './run-job.js';
 import type { Settings } from './settings.js';
@@ -51,6 +51,7 @@ export class Runner {
   readonly patience: number;
   /** Where jobs wait that cannot start yet; woken at the end. */
   readonly pause = new Sleep();
+  readonly #claims: Claims;
   readonly #deadlines: Deadlines;
   /** Short against the lease: heartbeats wait meanwhile. */
   readonly #lockTimeout: string;
@@ -78,6 +79,7 @@ export class Runner {
       });
     this.link = newLink();
     this.claimLink = newLink();
+    this.#claims = new Claims(this.claimLink, settings);
     this.transactions = new pg.Pool({ ...clientConfig(pool), max: concurrency });
     this.transactions.on('error', () => {}); // an idle connection broke, and the pool has dropped it
     const start = (held: Held) => (held.handler.transactional ? void runInTransaction(held, this) : runJob(held, this));
@@ -105,20 +107,11 @@ export class Runner {
 
   /** Claims up to so many jobs and starts those that have a slot; returns how many there were. */
   async claim(maxJobs: number): Promise<number> {
-    const { workerId: worker, filter, lease, unordered } = this.settings;
-    const tx = unflushed(this.claimLink);
-    const jobs = await this.mill.getJobs({
-      worker,
-      maxJobs: Math.min(maxJobs, 10_000),
-      ...filter,
-      lease,
-      unordered,
-      tx,
-    });
-    this.counts.claimed += jobs.length;
-    this.slots.add(jobs.map((job) => new Held(job, this.settings.handlerOf(job.name))));
+    const held = await this.#claims.take(maxJobs);
+    this.counts.claimed += held.length;
+    this.slots.add(held);
     if (this.#closing) this.releaseUnstarted();
-    return jobs.length;
+    return held.length;
   }
 
   /** The handler starts now, and so does its time. */
@@ -126,7 +119,7 @@ export class Runner {
     held.startedAt = performance.now();
     held.deadline = held.startedAt + held.timeout;
     this.#deadlines.watch(held.deadline);
-    this.events.emit('job:start', held.job);
+    this.events.tell('job:start', held);
   }
 
   end(held: Held): void {
@@ -183,16 +176,4 @@ export class Runner {
       this.settle.release(held);
     }
   }
-}
-
-/**
- * Makes a call without waiting until the disk has it. For claims that is safe: if the server crashes within the next
- * moments the claim may be undone, and the job, still ready, runs again, while what the first run has to say is
- * refused, for its token is unknown. What was settled is never undone, nor is its claim: the log is written in order.
- * Set for this one transaction, which also works where a pooler shares the session.
- */
-function unflushed(link: Link): Tx {
-  return {
-    query: (text, values) => link.query(`${text}, set_config('synchronous_commit', 'off', true) as unflushed`, values),
-  };
 }

@@ -1,3 +1,5 @@
+import { convertError } from '../errors.js';
+import { toJson } from '../json.js';
 import type { PgMill } from '../pgmill.js';
 import type { Emitter, RunCounts } from './events.js';
 import { describe, retryDelay } from './failure.js';
@@ -6,10 +8,6 @@ import type { Link } from './link.js';
 
 export interface Ended {
   held: Held;
-}
-
-export interface Completion extends Ended {
-  result: unknown;
 }
 
 export interface FailedAttempt extends Ended {
@@ -41,22 +39,30 @@ export class Send {
     this.#options = options;
   }
 
-  async complete(batch: Completion[], keep: boolean): Promise<void> {
-    const { mill, link: tx } = this.#options;
-    const jobs = batch.map(({ held: { job }, result }) => ({ id: job.id, token: job.token, result }));
-    const answers = await mill.completeJobs(jobs, { keep, tx });
-    for (const [index, { held, result }] of batch.entries()) {
-      // Completed already: the answer to an earlier call got lost.
-      if (answers[index]?.outcome === 'lease_lost') this.lost(held);
-      else this.completed(held, result);
+  async complete(batch: Held[], keep: boolean): Promise<void> {
+    const results = batch.some(({ result }) => result !== undefined)
+      ? toJson(
+          batch.map(({ result }) => result ?? null),
+          'results',
+        )
+      : null;
+    const values = [arrayOf(batch, 'id'), arrayOf(batch, 'token'), results, keep];
+    const answers = await this.#options.link.rows<[string, string]>(completeOthers, values).catch((error) => {
+      throw convertError(error);
+    });
+    // Completed already: the answer to an earlier call got lost.
+    const lost = new Set(answers.filter(([, outcome]) => outcome === 'lease_lost').map(([index]) => Number(index) - 1));
+    for (const [index, held] of batch.entries()) {
+      if (lost.has(index)) this.lost(held);
+      else this.completed(held);
     }
   }
 
   async fail(batch: FailedAttempt[]): Promise<void> {
     const { mill, link: tx, counts, events, onReturn } = this.#options;
-    const failures = batch.map(({ held: { job, handler }, error, reason, final }) => {
-      const retryIn = handler.retry && retryDelay(job.attempt, handler.retry);
-      return { id: job.id, token: job.token, error: describe(error), reason, final, retryIn };
+    const failures = batch.map(({ held: { id, token, attempt, handler }, error, reason, final }) => {
+      const retryIn = handler.retry && retryDelay(attempt, handler.retry);
+      return { id, token, error: describe(error), reason, final, retryIn };
     });
     const answers = await mill.failJobs(failures, { tx });
     for (const [index, { held, error, reason }] of batch.entries()) {
@@ -65,7 +71,7 @@ export class Send {
       else if (state === 'cancelled') this.cancelled(held);
       else {
         counts[state === 'failed' ? 'failed' : 'retried'] += 1;
-        events.emit('job:fail', held.job, { error, reason, state, runAt });
+        events.tell('job:fail', held, { error, reason, state, runAt });
       }
     }
     onReturn();
@@ -73,7 +79,7 @@ export class Send {
 
   async release(batch: Ended[]): Promise<void> {
     const { mill, link: tx, counts, events } = this.#options;
-    const leases = batch.map(({ held: { job } }) => ({ id: job.id, token: job.token }));
+    const leases = batch.map(({ held: { id, token } }) => ({ id, token }));
     const answers = await mill.releaseJobs(leases, { tx });
     for (const [index, { held }] of batch.entries()) {
       const outcome = answers[index]?.outcome;
@@ -81,7 +87,7 @@ export class Send {
       else if (outcome === 'cancelled') this.cancelled(held);
       else {
         counts.released += 1;
-        events.emit('job:release', held.job);
+        events.tell('job:release', held);
       }
     }
   }
@@ -89,29 +95,40 @@ export class Send {
   async snooze(batch: Snooze[]): Promise<void> {
     const { mill, link: tx, counts, events, onReturn } = this.#options;
     for (const { held, until } of batch) {
-      const { state, runAt } = await mill.snoozeJob(held.job.id, held.job.token, until, { tx });
+      const { state, runAt } = await mill.snoozeJob(held.id, held.token, until, { tx });
       if (state === 'lease_lost') this.lost(held);
       else if (state === 'cancelled') this.cancelled(held);
       else {
         counts.snoozed += 1;
-        events.emit('job:snooze', held.job, runAt);
+        events.tell('job:snooze', held, runAt);
       }
     }
     onReturn();
   }
 
-  completed({ job }: Held, result: unknown): void {
+  completed(held: Held): void {
     this.#options.counts.completed += 1;
-    this.#options.events.emit('job:complete', job, result);
+    this.#options.events.tell('job:complete', held, held.result);
   }
 
-  cancelled({ job }: Held): void {
+  cancelled(held: Held): void {
     this.#options.counts.cancelled += 1;
-    this.#options.events.emit('job:cancel', job);
+    this.#options.events.tell('job:cancel', held);
   }
 
-  lost({ job }: Held): void {
+  lost(held: Held): void {
     this.#options.counts.lost += 1;
-    this.#options.events.emit('lease:lost', job);
+    this.#options.events.tell('lease:lost', held);
   }
+}
+
+/** complete_jobs, answered only for the jobs that it did not complete, for they are few. */
+const completeOthers = `
+  select ordinality, outcome
+  from pgmill.complete_jobs(ids => $1::bigint[], tokens => $2::uuid[], results => $3::jsonb, keep => $4::boolean) with ordinality
+  where outcome <> 'completed'`;
+
+/** An array literal of what the database sent, so it needs no quotes. */
+function arrayOf(batch: Held[], property: 'id' | 'token'): string {
+  return `{${batch.map((held) => held[property]).join(',')}}`;
 }

@@ -1,12 +1,12 @@
 import type { Held } from './held.js';
 import { Lane } from './lane.js';
-import { type Completion, type Ended, type FailedAttempt, Send, type SendOptions, type Snooze } from './send.js';
+import { type Ended, type FailedAttempt, Send, type SendOptions, type Snooze } from './send.js';
 
 /** Tells the database how jobs ended: a lane for each kind of ending. Nothing is dropped until the database has answered. */
 export class Settle {
   readonly #send: Send;
-  readonly #kept: Lane<Completion>;
-  readonly #forgotten: Lane<Completion>;
+  readonly #kept: Lane<Held>;
+  readonly #forgotten: Lane<Held>;
   readonly #failed: Lane<FailedAttempt>;
   readonly #released: Lane<Ended>;
   readonly #snoozed: Lane<Snooze>;
@@ -16,26 +16,31 @@ export class Settle {
     const send = new Send(options);
     const failed = (error: unknown) => options.events.emit('error', error);
     // What the database refuses is a failure of the job …
-    const fail = ({ held }: Ended, error: unknown) => this.fail(held, error);
+    const fail = (held: Held, error: unknown) => this.fail(held, error);
     // … and where a failure is refused, there is nothing left to do.
     const drop = ({ held }: Ended, error: unknown) => {
       failed(error);
       this.lost(held);
     };
     this.#send = send;
-    const may = { refused: fail, failed, answered: options.onAnswer };
-    const must = { ...may, refused: drop };
-    this.#kept = new Lane<Completion>({ send: (batch) => send.complete(batch, true), ...may });
-    this.#forgotten = new Lane<Completion>({ send: (batch) => send.complete(batch, false), ...may });
-    this.#snoozed = new Lane<Snooze>({ send: (batch) => send.snooze(batch), ...may, largestBatch: 1 });
-    this.#failed = new Lane<FailedAttempt>({ send: (batch) => send.fail(batch), ...must });
-    this.#released = new Lane<Ended>({ send: (batch) => send.release(batch), ...must });
+    const common = { failed, answered: options.onAnswer };
+    this.#kept = new Lane<Held>({ ...common, send: (batch) => send.complete(batch, true), refused: fail });
+    this.#forgotten = new Lane<Held>({ ...common, send: (batch) => send.complete(batch, false), refused: fail });
+    this.#snoozed = new Lane<Snooze>({
+      ...common,
+      send: (batch) => send.snooze(batch),
+      refused: ({ held }, error) => fail(held, error),
+      largestBatch: 1,
+    });
+    this.#failed = new Lane<FailedAttempt>({ ...common, send: (batch) => send.fail(batch), refused: drop });
+    this.#released = new Lane<Ended>({ ...common, send: (batch) => send.release(batch), refused: drop });
     this.#lanes = [this.#kept, this.#forgotten, this.#failed, this.#released, this.#snoozed];
   }
 
   complete(held: Held, result: unknown): void {
     held.settled = true;
-    (held.handler.keep ? this.#kept : this.#forgotten).add({ held, result });
+    held.result = result;
+    (held.handler.keep ? this.#kept : this.#forgotten).add(held);
   }
 
   fail(held: Held, error: unknown, reason: 'error' | 'timeout' = 'error', final = false): void {
@@ -62,7 +67,8 @@ export class Settle {
   /** The job's own transaction has completed it. */
   completed(held: Held, result: unknown): void {
     held.settled = true;
-    this.#send.completed(held, result);
+    held.result = result;
+    this.#send.completed(held);
   }
 
   /** For how many jobs the database has not answered yet. */

@@ -60,7 +60,7 @@ export class Slots {
   /** The handler has ended, however the job did. */
   end(held: Held): void {
     if (!this.running.delete(held)) return;
-    if (held.startedAt > 0) {
+    if (held.startedAt > 0 && this.#options.prefetch === 'auto') {
       const took = performance.now() - held.startedAt;
       this.#average = this.#average === Number.POSITIVE_INFINITY ? took : this.#average * 0.9 + took * 0.1;
     }

@@ -42,7 +42,7 @@ async function run(held: Held, runner: Runner, loan: Loan): Promise<void> {
   runner.begin(held);
   let ended: () => void;
   try {
-    const result = await held.handler.run(held.job.payload, new TransactionContext(held, runner, loan.client));
+    const result = await held.handler.run(held.payload, new TransactionContext(held, runner, loan.client));
     if (!held.settled) await commit(held, runner, loan, result);
     ended = () => runner.settle.completed(held, result);
   } catch (error) {
@@ -86,7 +86,7 @@ async function commit(held: Held, runner: Runner, loan: Loan, result: unknown): 
   const { client } = loan;
   if (client.getTransactionStatus() !== 'T') throw new Error(notOpen);
   held.committing = true;
-  const { id, token } = held.job;
+  const { id, token } = held;
   try {
     await loan.answered(runner.mill.completeJob(id, token, { result, keep: held.handler.keep, tx: client }));
   } catch (error) {

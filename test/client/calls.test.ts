@@ -343,7 +343,9 @@ t.test('claiming and settling', async (t) => {
 
   t.test('enters and leaves sleep on a connection of its own', async (t) => {
     const tx = await mill.pool.connect();
-    const locks = () => sql(`select 1 from pg_locks where locktype = 'advisory' and mode = 'ExclusiveLock'`);
+    const locks = () =>
+      sql(`select 1 from pg_locks where locktype = 'advisory' and mode = 'ExclusiveLock'
+      and database = (select oid from pg_database where datname = current_database())`);
     await mill.enterSleep(['a', 'b'], { tx });
     t.equal((await locks()).length, 2);
     await mill.leaveSleep({ tx });

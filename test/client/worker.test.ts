@@ -1,6 +1,7 @@
 // The worker: it runs what is there, as many at a time as it may, and stops.
 import t from 'tap';
-import { InvalidArgumentError, PgMill } from '../../client/index.js';
+import { InvalidArgumentError, type LeasedJob, PgMill } from '../../client/index.js';
+import type { JobContext } from '../../client/worker/index.js';
 import { gate, next, open, until } from './worker-help.js';
 
 t.test('runs jobs and stores what their handlers return', async (t) => {
@@ -26,6 +27,45 @@ t.test('runs jobs and stores what their handlers return', async (t) => {
   t.equal((await mill.findJob(three))?.result, 4);
   t.equal((await mill.findJob(one))?.worker, w.id);
   t.strictSame(seen, [[one, 1, 'double', null, true]]);
+});
+
+t.test('ctx.job is the job as getJobs returns it', async (t) => {
+  const { mill, worker, sql } = await open(t);
+  const all = { priority: 2, runAt: new Date(Date.now() - 5000), maxAttempts: 7, timeout: 1234.5 };
+  const payload = { 'ä "quoted"': [null, 1.5, '💥'] };
+  const ids = [await mill.addJob('plain', null), await mill.addJob('full', payload, all)];
+  await mill.cronUpsert('often', { jobName: 'ticks', every: 60_000 });
+  await sql(`update pgmill.cron set next_tick = now() - interval '1 second'`);
+  await mill.tick();
+  const seen = new Map<string, LeasedJob>();
+  const note = (given: unknown, ctx: JobContext): never => {
+    seen.set(ctx.job.name, ctx.job);
+    t.equal(ctx.job.payload, given);
+    t.strictSame([ctx.id, ctx.attempt, ctx.cron], [ctx.job.id, ctx.job.attempt, ctx.job.cron]);
+    return ctx.snooze(-1);
+  };
+  const w = worker({ handlers: { plain: note, full: note, ticks: note }, concurrency: 3 });
+  const before = Date.now();
+  await w.start();
+  await until('all have run', () => seen.size === 3);
+  await w.stop();
+  const jobs = await mill.getJobs({ worker: 'by hand', maxJobs: 10 });
+  t.equal(jobs.length, 3);
+  for (const job of jobs) {
+    const had = seen.get(job.name) as LeasedJob;
+    t.strictSame(
+      Object.entries(had).map(([name, value]) => [name, typeof value]),
+      Object.entries(job).map(([name, value]) => [name, typeof value]),
+    );
+    const { token, leaseUntil, runAt, ...rest } = job;
+    t.match(had, rest);
+    t.ok(had.leaseUntil.getTime() > before + 29_000 && had.leaseUntil.getTime() < before + 60_000);
+    t.ok(had.runAt < runAt, 'it was snoozed since');
+    t.match(had.token, /^[\da-f-]{36}$/);
+  }
+  t.equal(seen.get('plain')?.id, ids[0]);
+  t.match(seen.get('full'), { id: ids[1], payload, ...all });
+  t.ok(seen.get('ticks')?.cron?.tick instanceof Date);
 });
 
 t.test('goes by priority, then run_at, then id; a job added later with a lower number goes first', async (t) => {
