@@ -6,7 +6,7 @@
 -- Made by sql/generate-install.ts: change migrations/ and sql/, not this file.
 --
 -- Version: 0.0.1
--- Functions: sha1:e95f3c2f725732d1e3c78e0b3b76cfe950571953
+-- Functions: sha1:4a0e2e3816acb59835d5a8482389b15b034ae81d
 -- Migrations: 000001.sql sha1:06e1097cdd52ce2e5dbc3b16043a2054a6548131
 
 begin isolation level read committed read write;
@@ -237,7 +237,7 @@ do $$
 declare
   v_drop text;
 begin
-  if 'sha1:e95f3c2f725732d1e3c78e0b3b76cfe950571953' = (select i.sql_hash from pgmill.installed i) then
+  if 'sha1:4a0e2e3816acb59835d5a8482389b15b034ae81d' = (select i.sql_hash from pgmill.installed i) then
     return;
   end if;
   -- Twice, because functions may return the rows of a view, and views may call functions.
@@ -460,7 +460,9 @@ begin
     select (select w.queue from pgmill.waiting w where w.queue > e.queue order by w.queue limit 1) from each e where e.queue is not null
   )
   select array_agg(e.queue) into v_queues from each e where e.queue is not null;
-  perform pgmill.set_mark('queues', 'waiting_queue_run_at', v_began, v_began);
+  if clock_timestamp() > v_began + interval '2 ms' then
+    perform pgmill.set_mark('queues', 'waiting_queue_run_at', v_began, v_began);
+  end if;
   if v_queues is null then
     return 0;
   end if;
@@ -517,7 +519,9 @@ begin
     order by w.run_at
     limit 1
   ) e;
-  perform pgmill.set_mark(v_mark, 'waiting_queue_run_at', v_began, coalesce(v_first, admit_due.due));
+  if clock_timestamp() > v_began + interval '2 ms' then
+    perform pgmill.set_mark(v_mark, 'waiting_queue_run_at', v_began, coalesce(v_first, admit_due.due));
+  end if;
   if v_first is null then
     return 0;
   end if;
@@ -691,6 +695,42 @@ $$;
 comment on function pgmill.cancel_ids is 'Cancels the live ones among these jobs.';
 
 do $$ begin perform pgmill.grant_execute('pgmill.cancel_ids', null); end $$;
+
+-- file: sql/internal/check_claim.sql
+
+create or replace function pgmill.check_claim(
+  worker    text,
+  max_jobs  int,
+  lease     interval,
+  unordered boolean
+)
+returns void
+language plpgsql
+immutable
+security definer
+set search_path = pg_catalog, pgmill, pg_temp
+as $$
+-- Says which of get_jobs' arguments is wrong.
+--
+--   get_jobs' parameters
+--
+-- Returns  nothing, when all are right.
+-- Errors   PM001.
+begin
+  perform pgmill.check_text('worker', check_claim.worker);
+  if check_claim.max_jobs is null or check_claim.max_jobs not between 1 and 10000 then
+    perform pgmill.reject('max_jobs is out of range.', 'Give 1 to 10000.');
+  end if;
+  perform pgmill.check_interval('lease', check_claim.lease, '1 millisecond', '30 days');
+  if check_claim.unordered is null then
+    perform pgmill.reject('unordered must not be null.', 'Give true or false.');
+  end if;
+end;
+$$;
+
+comment on function pgmill.check_claim is 'Says which argument of get_jobs is wrong.';
+
+do $$ begin perform pgmill.grant_execute('pgmill.check_claim', null); end $$;
 
 -- file: sql/internal/check_cron.sql
 
@@ -913,21 +953,6 @@ as $$
 -- Returns  nothing.
 -- Errors   PM001 for the first argument that is wrong.
 begin
-  -- One expression for the ordinary case; the rest only finds out which argument to name.
-  if check_job.name <> '' and length(check_job.name) <= 255
-    and check_job.queue <> '' and length(check_job.queue) <= 255
-    and pg_column_size(check_job.payload) <= 1048576 and pg_column_compression(check_job.payload) is null
-    and check_job.priority is not null
-    and (check_job.run_at is null or isfinite(check_job.run_at))
-    and check_job.max_attempts between 1 and 1000
-    and check_job.timeout is null
-    and check_job.retry_base between '0' and '366 days'
-    and check_job.retry_max between '0' and '3660 days'
-    and check_job.unique_key is null
-    and check_job.on_duplicate in ('skip', 'replace', 'error')
-  then
-    return;
-  end if;
   perform pgmill.check_text('name', check_job.name);
   perform pgmill.check_text('queue', check_job.queue);
   if check_job.payload is null then
@@ -3061,7 +3086,7 @@ as $$
 -- Errors   none.
 --
 -- While a snapshot is held open elsewhere, the entries of rows that are gone stay in the index, and a look at its low end walks
--- over all of them. A mark is set only where that takes 2 ms, in an index that is large enough to be the reason, and lies 2 seconds
+-- over all of them. A mark is set only where that takes 2 ms, which callers know, in an index that is large enough to be the reason; it lies 2 seconds
 -- lower than it might, for those who commit late. What comes in below all the same (a transaction that stayed open for longer; a
 -- time moved by hand) is found by the next look at everything. Those come a hundred times as long after each other as
 -- each takes, so that they cost one per cent of the time.
@@ -3072,7 +3097,7 @@ declare
   v_name  text        := 'pgmill.mark_' || set_mark.mark;
   v_until float8;
 begin
-  if v_now - set_mark.began < interval '2 ms' or pg_relation_size(format('pgmill.%I', set_mark.index)::regclass) < 256 * 1024 then
+  if pg_relation_size(format('pgmill.%I', set_mark.index)::regclass) < 256 * 1024 then
     return;
   end if;
   v_until := case
@@ -3249,14 +3274,36 @@ as $$
 -- Moves    nothing -> waiting, when run_at lies ahead; else nothing -> ready.
 -- Locks    the key's row, when there is a unique_key (waits for a transaction that takes the same one).
 declare
-  v_now timestamptz := clock_timestamp();
-  v_id  bigint      := nextval('pgmill.job_id');
-  v_key record;
+  v_now  timestamptz := clock_timestamp();
+  v_id   bigint      := nextval('pgmill.job_id');
+  v_slot int         := coalesce(pg_sequence_last_value('pgmill.ready_slot'), 0);  -- before the statement: see turn_ring
+  v_key  record;
 begin
+  -- The ordinary case first, with all that can be wrong in one expression: two calls less, a fifth of the time.
+  if add_job.name <> '' and length(add_job.name) <= 255
+    and add_job.queue <> '' and length(add_job.queue) <= 255
+    and pg_column_size(add_job.payload) <= 1048576 and pg_column_compression(add_job.payload) is null
+    and add_job.priority is not null
+    and add_job.run_at is null
+    and add_job.max_attempts between 1 and 1000
+    and add_job.timeout is null
+    and add_job.retry_base between '0' and '366 days'
+    and add_job.retry_max between '0' and '3660 days'
+    and add_job.unique_key is null
+    and add_job.on_duplicate in ('skip', 'replace', 'error')
+  then
+    insert into pgmill.ready (
+      id, queue, name, payload, priority, run_at, attempts, max_attempts, retry_base, retry_max, created_at, slot)
+    values (
+      v_id, add_job.queue, add_job.name, add_job.payload, add_job.priority, v_now, 0, add_job.max_attempts,
+      nullif(add_job.retry_base, '1 minute'), nullif(add_job.retry_max, '1 day'), v_now, v_slot);
+    perform pgmill.wake(add_job.queue);
+    return v_id;
+  end if;
+
   perform pgmill.check_job(
     add_job.name, add_job.payload, add_job.queue, add_job.priority, add_job.run_at, add_job.max_attempts, add_job.timeout,
     add_job.retry_base, add_job.retry_max, add_job.unique_key, add_job.on_duplicate);
-
   if add_job.unique_key is not null then
     v_key := pgmill.hold_key(add_job.queue, add_job.unique_key, v_id, add_job.on_duplicate);
     v_id := v_key.live_id;
@@ -3264,7 +3311,6 @@ begin
       return v_id;
     end if;
   end if;
-
   perform pgmill.insert_job(
     v_id, add_job.queue, add_job.name, add_job.payload, add_job.priority, greatest(add_job.run_at, v_now), 0, add_job.max_attempts,
     add_job.timeout, add_job.retry_base, add_job.retry_max, add_job.unique_key, null, v_now);
@@ -3460,7 +3506,9 @@ begin
   if complete_jobs.keep is null then
     perform pgmill.reject('keep must not be null.', 'Give true or false.');
   end if;
-  perform pgmill.check_results(complete_jobs.results, cardinality(complete_jobs.ids));
+  if complete_jobs.results is not null then
+    perform pgmill.check_results(complete_jobs.results, cardinality(complete_jobs.ids));
+  end if;
 
   with input as materialized (
     -- In the order of the ids, and so are the locks: two calls with the same jobs wait, but never for each other.
@@ -3821,14 +3869,11 @@ declare
   v_queue text;
   v_count bigint;
 begin
-  perform pgmill.check_text('worker', get_jobs.worker);
-  if get_jobs.max_jobs is null or get_jobs.max_jobs not between 1 and 10000 then
-    perform pgmill.reject('max_jobs is out of range.', 'Give 1 to 10000.');
-  end if;
   perform pgmill.check_filters(get_jobs.queues, get_jobs.names, get_jobs.except_names);
-  perform pgmill.check_interval('lease', get_jobs.lease, '1 millisecond', '30 days');
-  if get_jobs.unordered is null then
-    perform pgmill.reject('unordered must not be null.', 'Give true or false.');
+  if (get_jobs.worker <> '' and length(get_jobs.worker) <= 255 and get_jobs.max_jobs between 1 and 10000
+    and get_jobs.lease between '1 millisecond' and '30 days' and get_jobs.unordered is not null) is not true
+  then
+    perform pgmill.check_claim(get_jobs.worker, get_jobs.max_jobs, get_jobs.lease, get_jobs.unordered);
   end if;
 
   if cardinality(get_jobs.queues) > 1 and not get_jobs.unordered then
@@ -3981,7 +4026,9 @@ begin
   end if;
 
   select r.lease_until into v_first from pgmill.running r where r.lease_until >= v_from and r.lease_until < v_now order by r.lease_until limit 1;
-  perform pgmill.set_mark('running', 'running_lease_until', v_now, coalesce(v_first, v_now));
+  if clock_timestamp() > v_now + interval '2 ms' then
+    perform pgmill.set_mark('running', 'running_lease_until', v_now, coalesce(v_first, v_now));
+  end if;
   if v_first is null then
     return 0;
   end if;
@@ -5119,7 +5166,7 @@ do $$ begin perform pgmill.grant_execute('pgmill.update_job', 'pgmill_admin'); e
 
 do $$ begin perform pgmill.add_partitions(); end $$;
 
-insert into pgmill.installed (version, sql_hash) values ('0.0.1', 'sha1:e95f3c2f725732d1e3c78e0b3b76cfe950571953')
+insert into pgmill.installed (version, sql_hash) values ('0.0.1', 'sha1:4a0e2e3816acb59835d5a8482389b15b034ae81d')
 on conflict (one) do update
 set version = excluded.version, sql_hash = excluded.sql_hash, installed_at = now()
 where (installed.version, installed.sql_hash) is distinct from (excluded.version, excluded.sql_hash);

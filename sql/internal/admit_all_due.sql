@@ -28,7 +28,9 @@ begin
     select (select w.queue from pgmill.waiting w where w.queue > e.queue order by w.queue limit 1) from each e where e.queue is not null
   )
   select array_agg(e.queue) into v_queues from each e where e.queue is not null;
-  perform pgmill.set_mark('queues', 'waiting_queue_run_at', v_began, v_began);
+  if clock_timestamp() > v_began + interval '2 ms' then
+    perform pgmill.set_mark('queues', 'waiting_queue_run_at', v_began, v_began);
+  end if;
   if v_queues is null then
     return 0;
   end if;

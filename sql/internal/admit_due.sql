@@ -41,7 +41,9 @@ begin
     order by w.run_at
     limit 1
   ) e;
-  perform pgmill.set_mark(v_mark, 'waiting_queue_run_at', v_began, coalesce(v_first, admit_due.due));
+  if clock_timestamp() > v_began + interval '2 ms' then
+    perform pgmill.set_mark(v_mark, 'waiting_queue_run_at', v_began, coalesce(v_first, admit_due.due));
+  end if;
   if v_first is null then
     return 0;
   end if;

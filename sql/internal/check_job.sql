@@ -22,21 +22,6 @@ as $$
 -- Returns  nothing.
 -- Errors   PM001 for the first argument that is wrong.
 begin
-  -- One expression for the ordinary case; the rest only finds out which argument to name.
-  if check_job.name <> '' and length(check_job.name) <= 255
-    and check_job.queue <> '' and length(check_job.queue) <= 255
-    and pg_column_size(check_job.payload) <= 1048576 and pg_column_compression(check_job.payload) is null
-    and check_job.priority is not null
-    and (check_job.run_at is null or isfinite(check_job.run_at))
-    and check_job.max_attempts between 1 and 1000
-    and check_job.timeout is null
-    and check_job.retry_base between '0' and '366 days'
-    and check_job.retry_max between '0' and '3660 days'
-    and check_job.unique_key is null
-    and check_job.on_duplicate in ('skip', 'replace', 'error')
-  then
-    return;
-  end if;
   perform pgmill.check_text('name', check_job.name);
   perform pgmill.check_text('queue', check_job.queue);
   if check_job.payload is null then

@@ -20,7 +20,7 @@ as $$
 -- Errors   none.
 --
 -- While a snapshot is held open elsewhere, the entries of rows that are gone stay in the index, and a look at its low end walks
--- over all of them. A mark is set only where that takes 2 ms, in an index that is large enough to be the reason, and lies 2 seconds
+-- over all of them. A mark is set only where that takes 2 ms, which callers know, in an index that is large enough to be the reason; it lies 2 seconds
 -- lower than it might, for those who commit late. What comes in below all the same (a transaction that stayed open for longer; a
 -- time moved by hand) is found by the next look at everything. Those come a hundred times as long after each other as
 -- each takes, so that they cost one per cent of the time.
@@ -31,7 +31,7 @@ declare
   v_name  text        := 'pgmill.mark_' || set_mark.mark;
   v_until float8;
 begin
-  if v_now - set_mark.began < interval '2 ms' or pg_relation_size(format('pgmill.%I', set_mark.index)::regclass) < 256 * 1024 then
+  if pg_relation_size(format('pgmill.%I', set_mark.index)::regclass) < 256 * 1024 then
     return;
   end if;
   v_until := case

@@ -36,14 +36,36 @@ as $$
 -- Moves    nothing -> waiting, when run_at lies ahead; else nothing -> ready.
 -- Locks    the key's row, when there is a unique_key (waits for a transaction that takes the same one).
 declare
-  v_now timestamptz := clock_timestamp();
-  v_id  bigint      := nextval('pgmill.job_id');
-  v_key record;
+  v_now  timestamptz := clock_timestamp();
+  v_id   bigint      := nextval('pgmill.job_id');
+  v_slot int         := coalesce(pg_sequence_last_value('pgmill.ready_slot'), 0);  -- before the statement: see turn_ring
+  v_key  record;
 begin
+  -- The ordinary case first, with all that can be wrong in one expression: two calls less, a fifth of the time.
+  if add_job.name <> '' and length(add_job.name) <= 255
+    and add_job.queue <> '' and length(add_job.queue) <= 255
+    and pg_column_size(add_job.payload) <= 1048576 and pg_column_compression(add_job.payload) is null
+    and add_job.priority is not null
+    and add_job.run_at is null
+    and add_job.max_attempts between 1 and 1000
+    and add_job.timeout is null
+    and add_job.retry_base between '0' and '366 days'
+    and add_job.retry_max between '0' and '3660 days'
+    and add_job.unique_key is null
+    and add_job.on_duplicate in ('skip', 'replace', 'error')
+  then
+    insert into pgmill.ready (
+      id, queue, name, payload, priority, run_at, attempts, max_attempts, retry_base, retry_max, created_at, slot)
+    values (
+      v_id, add_job.queue, add_job.name, add_job.payload, add_job.priority, v_now, 0, add_job.max_attempts,
+      nullif(add_job.retry_base, '1 minute'), nullif(add_job.retry_max, '1 day'), v_now, v_slot);
+    perform pgmill.wake(add_job.queue);
+    return v_id;
+  end if;
+
   perform pgmill.check_job(
     add_job.name, add_job.payload, add_job.queue, add_job.priority, add_job.run_at, add_job.max_attempts, add_job.timeout,
     add_job.retry_base, add_job.retry_max, add_job.unique_key, add_job.on_duplicate);
-
   if add_job.unique_key is not null then
     v_key := pgmill.hold_key(add_job.queue, add_job.unique_key, v_id, add_job.on_duplicate);
     v_id := v_key.live_id;
@@ -51,7 +73,6 @@ begin
       return v_id;
     end if;
   end if;
-
   perform pgmill.insert_job(
     v_id, add_job.queue, add_job.name, add_job.payload, add_job.priority, greatest(add_job.run_at, v_now), 0, add_job.max_attempts,
     add_job.timeout, add_job.retry_base, add_job.retry_max, add_job.unique_key, null, v_now);

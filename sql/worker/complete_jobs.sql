@@ -39,7 +39,9 @@ begin
   if complete_jobs.keep is null then
     perform pgmill.reject('keep must not be null.', 'Give true or false.');
   end if;
-  perform pgmill.check_results(complete_jobs.results, cardinality(complete_jobs.ids));
+  if complete_jobs.results is not null then
+    perform pgmill.check_results(complete_jobs.results, cardinality(complete_jobs.ids));
+  end if;
 
   with input as materialized (
     -- In the order of the ids, and so are the locks: two calls with the same jobs wait, but never for each other.

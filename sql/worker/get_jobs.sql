@@ -63,14 +63,11 @@ declare
   v_queue text;
   v_count bigint;
 begin
-  perform pgmill.check_text('worker', get_jobs.worker);
-  if get_jobs.max_jobs is null or get_jobs.max_jobs not between 1 and 10000 then
-    perform pgmill.reject('max_jobs is out of range.', 'Give 1 to 10000.');
-  end if;
   perform pgmill.check_filters(get_jobs.queues, get_jobs.names, get_jobs.except_names);
-  perform pgmill.check_interval('lease', get_jobs.lease, '1 millisecond', '30 days');
-  if get_jobs.unordered is null then
-    perform pgmill.reject('unordered must not be null.', 'Give true or false.');
+  if (get_jobs.worker <> '' and length(get_jobs.worker) <= 255 and get_jobs.max_jobs between 1 and 10000
+    and get_jobs.lease between '1 millisecond' and '30 days' and get_jobs.unordered is not null) is not true
+  then
+    perform pgmill.check_claim(get_jobs.worker, get_jobs.max_jobs, get_jobs.lease, get_jobs.unordered);
   end if;
 
   if cardinality(get_jobs.queues) > 1 and not get_jobs.unordered then

@@ -31,7 +31,9 @@ begin
   end if;
 
   select r.lease_until into v_first from pgmill.running r where r.lease_until >= v_from and r.lease_until < v_now order by r.lease_until limit 1;
-  perform pgmill.set_mark('running', 'running_lease_until', v_now, coalesce(v_first, v_now));
+  if clock_timestamp() > v_now + interval '2 ms' then
+    perform pgmill.set_mark('running', 'running_lease_until', v_now, coalesce(v_first, v_now));
+  end if;
   if v_first is null then
     return 0;
   end if;
