@@ -36,7 +36,7 @@ export async function runOnce<
   const { slots, counts } = runner;
   try {
     runner.heartbeat.start();
-    await mill.tick({ tx: runner.claimLink });
+    await Promise.all([mill.tick({ tx: runner.claimLink }), runner.link.open()]);
     let settled = false;
     while (counts.claimed < limit && performance.now() < end) {
       const { wakes } = sleep;

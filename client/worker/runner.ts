@@ -107,6 +107,7 @@ export class Runner {
 
   /** Claims up to so many jobs and starts those that have a slot; returns how many there were. */
   async claim(maxJobs: number): Promise<number> {
+    await this.link.open(); // nothing is claimed whose ending could not be recorded
     const held = await this.#claims.take(maxJobs);
     this.counts.claimed += held.length;
     this.slots.add(held);

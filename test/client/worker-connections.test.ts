@@ -133,6 +133,28 @@ t.test('the settling connection breaks: claims go on, and the endings are sent o
   t.strictSame(lost, []);
 });
 
+t.test('claims nothing while it could not settle', async (t) => {
+  const { mill, worker, sql, states } = await open(t);
+  const errors: unknown[] = [];
+  const w = worker({ pollInterval: 20, listen: false, handlers: { job: () => {} } });
+  w.on('error', (error) => errors.push(error));
+  await w.start();
+  await mill.addJob('job');
+  await until('it is completed', async () => (await states())['completed'] === 1);
+  const allow = 'update pg_database set datallowconn = $1 where datname = current_database()';
+  await sql(allow, [false]);
+  await breakOff(sql, settling);
+  await until('it tries to connect', () => errors.length > 2);
+  const polling = await sessions(sql, claiming);
+  t.equal(polling.length, 1, 'the other connection is there');
+  await mill.addJob('job');
+  const before = errors.length;
+  await until('it tried again', () => errors.length > before + 1);
+  t.strictSame(await states(), { completed: 1, ready: 1 });
+  await sql(allow, [true]);
+  await until('both are completed', async () => (await states())['completed'] === 2);
+});
+
 t.test('claims no more while many endings wait', async (t) => {
   const { mill, worker, sql, states, client } = await open(t);
   const jobs = 400;

@@ -94,6 +94,18 @@ t.test('jobs that go on for longer are aborted and given back after stopTimeout'
   t.equal(code, 'shutdown');
 });
 
+t.test('a failed job that is due at once is run again, before it returns', async (t) => {
+  const { mill, states } = await open(t);
+  await mill.addJob('job', {}, { retryBase: 0, maxAttempts: 4 });
+  const handlers = {
+    job: (_payload: unknown, { attempt }: { attempt: number }) => {
+      if (attempt < 4) throw new Error('again');
+    },
+  };
+  t.strictSame(await mill.runOnce({ handlers }), { ...none, claimed: 4, retried: 3, completed: 1 });
+  t.strictSame(await states(), { completed: 1 });
+});
+
 t.test('takes back jobs whose lease ran out', async (t) => {
   const { mill, sql } = await open(t);
   await mill.addJob('job', {}, { retryBase: 0 });
