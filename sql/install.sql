@@ -6,8 +6,8 @@
 -- Made by sql/generate-install.ts: change migrations/ and sql/, not this file.
 --
 -- Version: 0.0.1
--- Functions: sha1:4a0e2e3816acb59835d5a8482389b15b034ae81d
--- Migrations: 000001.sql sha1:06e1097cdd52ce2e5dbc3b16043a2054a6548131
+-- Functions: sha1:91dc14f3d91b5265d2d7e7834808a4ca19efb454
+-- Migrations: 000001.sql sha1:d48d14e433e1a59d467420798a89b5c5bd89d758
 
 begin isolation level read committed read write;
 
@@ -54,7 +54,7 @@ begin
   end if;
 
   select m.name into v_name from pgmill.migration m
-  where m.name not in (select k.name from (values ('000001.sql', 'sha1:06e1097cdd52ce2e5dbc3b16043a2054a6548131')) as k(name, hash))
+  where m.name not in (select k.name from (values ('000001.sql', 'sha1:d48d14e433e1a59d467420798a89b5c5bd89d758')) as k(name, hash))
   order by m.name limit 1;
   if found then
     raise exception using errcode = 'PM101',
@@ -62,7 +62,7 @@ begin
       hint = 'Install with the newer version of pgmill that made it.';
   end if;
 
-  select m.name into v_name from pgmill.migration m join (values ('000001.sql', 'sha1:06e1097cdd52ce2e5dbc3b16043a2054a6548131')) as k(name, hash) on k.name = m.name
+  select m.name into v_name from pgmill.migration m join (values ('000001.sql', 'sha1:d48d14e433e1a59d467420798a89b5c5bd89d758')) as k(name, hash) on k.name = m.name
   where k.hash <> m.hash
   order by m.name limit 1;
   if found then
@@ -105,7 +105,7 @@ create table pgmill.waiting (
   max_attempts int         not null,  -- all attempts, not extra ones
   queue        text        not null,
   name         text        not null,
-  payload      jsonb       not null,
+  payload      jsonb,                 -- null: it is large, and lies in pgmill.payload
   timeout      interval,              -- null: the handler's or the worker's
   retry_base   interval,              -- null: 1 minute
   retry_max    interval,              -- null: 1 day
@@ -173,6 +173,16 @@ create table pgmill.finished_completed_rest partition of pgmill.finished_complet
 create table pgmill.finished_failed_rest    partition of pgmill.finished_failed    (primary key (id)) default;
 create table pgmill.finished_cancelled_rest partition of pgmill.finished_cancelled (primary key (id)) default;
 
+-- Payloads that are large: written once, while the job's row goes from room to room without it. Whoever deletes a job's row
+-- and writes no other for it deletes its row here too, while it holds the job's row, so nobody ever waits for one of these.
+create table pgmill.payload (
+  id      bigint not null,
+  payload jsonb  not null,
+  primary key (id)
+)
+-- Up to 8 kB they stay in the row as they are, because compressing or cutting them up takes longer than writing them.
+with (toast_tuple_target = 8160);
+
 -- The live job that holds a unique_key. A table of its own, because no index spans the rooms.
 create table pgmill.job_key (
   queue      text   not null,
@@ -227,7 +237,7 @@ select z.name from pg_catalog.pg_timezone_names z;
 -- cron_zone: look up one name.
 create unique index timezone_name on pgmill.timezone (name);
 $pgmill$;
-  insert into pgmill.migration (name, hash) values ('000001.sql', 'sha1:06e1097cdd52ce2e5dbc3b16043a2054a6548131');
+  insert into pgmill.migration (name, hash) values ('000001.sql', 'sha1:d48d14e433e1a59d467420798a89b5c5bd89d758');
 end
 $pgmill_run$;
 
@@ -237,7 +247,7 @@ do $$
 declare
   v_drop text;
 begin
-  if 'sha1:4a0e2e3816acb59835d5a8482389b15b034ae81d' = (select i.sql_hash from pgmill.installed i) then
+  if 'sha1:91dc14f3d91b5265d2d7e7834808a4ca19efb454' = (select i.sql_hash from pgmill.installed i) then
     return;
   end if;
   -- Twice, because functions may return the rows of a view, and views may call functions.
@@ -990,7 +1000,8 @@ create or replace function pgmill.check_jobs(
   jobs       jsonb,
   out queues text[],
   out keyed  boolean,
-  out later  boolean
+  out later  boolean,
+  out large  boolean
 )
 language plpgsql
 stable
@@ -1001,7 +1012,8 @@ as $$
 --
 --   jobs  as add_jobs got it
 --
--- Returns  queues: the queues it puts jobs into; keyed: whether any has a unique_key; later: whether any has a run_at.
+-- Returns  queues: the queues it puts jobs into; keyed: whether any has a unique_key; later: whether any has a run_at;
+--          large: whether any payload is.
 -- Errors   PM001, with the position of the first object that is wrong, counted from 1.
 declare
   v_good    boolean;
@@ -1038,8 +1050,9 @@ begin
           and r.on_duplicate in ('skip', 'replace', 'error'), false)), true),
         coalesce(array_agg(distinct r.queue), '{}'),
         coalesce(bool_or(r.unique_key is not null), false),
-        coalesce(bool_or(r.run_at is not null), false)
-      into v_good, queues, keyed, later
+        coalesce(bool_or(r.run_at is not null), false),
+        coalesce(bool_or(pgmill.is_large(r.payload)), false)
+      into v_good, queues, keyed, later, large
       from pgmill.read_jobs(check_jobs.jobs) r;
     end if;
   exception
@@ -2206,11 +2219,12 @@ as $$
 --
 -- Returns  how many; at most 100,000.
 -- Errors   none.
--- Locks    the jobs' rows; passes over rows that others hold (retry_job), and over a table that another cleanup drops.
+-- Locks    the jobs' rows, then those of large payloads; passes over rows that others hold (retry_job), and over a table that another cleanup drops.
 declare
   v_leaf  text;
   v_count bigint;
   v_total bigint := 0;
+  v_large bigint[];
 begin
   for v_leaf in
     select l.leaf
@@ -2220,12 +2234,15 @@ begin
     begin
       execute format(
         'with old as materialized (
-           select f.id from pgmill.%1$I f where f.finished_at < $1 limit $2 for update skip locked
+           select f.id, f.payload is null as large from pgmill.%1$I f where f.finished_at < $1 limit $2 for update skip locked
          ), gone as (
-           delete from pgmill.%1$I f using old o where f.id = o.id returning 1
+           delete from pgmill.%1$I f using old o where f.id = o.id returning o.id, o.large
          )
-         select count(*) from gone', v_leaf)
-      into v_count using delete_ended.before, 100000 - v_total;
+         select count(*), array_agg(g.id) filter (where g.large) from gone g', v_leaf)
+      into v_count, v_large using delete_ended.before, 100000 - v_total;
+      if v_large is not null then
+        delete from pgmill.payload p where p.id = any (v_large);
+      end if;
       v_total := v_total + v_count;
     exception
       when lock_not_available or undefined_table then null;
@@ -2256,11 +2273,12 @@ as $$
 --   states   completed, failed, cancelled
 --   befores  as many: what ended before then is old, each for its state; none in the future
 --
--- Returns  a row for each dropped partition, with the number of jobs that were in it. At most 31 are dropped, the oldest first. One
---          that is in use for longer than 20 ms is left for the next call, and all are unless the transaction is READ COMMITTED
---          (an older snapshot could miscount them).
+-- Returns  rows whose sums are the number of jobs removed of each state. At most 31 partitions are dropped, the oldest first. One that
+--          is in use for longer than 20 ms is left for the next call, and all are unless the transaction is READ COMMITTED (an older
+--          snapshot could miscount them). Jobs with large payloads are deleted beforehand, at most 100,000 of a partition; one
+--          that has more is left for the next call.
 -- Errors   none.
--- Locks    each partition, EXCLUSIVE, while its jobs are counted, which holds up only retry_job; at last each partition, its `rest`
+-- Locks    each partition, EXCLUSIVE, from when its jobs are counted, which holds up only retry_job; at last each partition, its `rest`
 --          and the table of its state, ACCESS EXCLUSIVE, to the end of the transaction. This waits at most 20 ms for each of the
 --          six tables that others use, and gives up at the first that takes longer, so nobody waits for it much longer than 100 ms.
 #variable_conflict use_column
@@ -2269,6 +2287,8 @@ declare
   v_states text[]   := '{}';
   v_counts bigint[] := '{}';
   v_count  bigint;
+  v_large  bigint;
+  v_ids    bigint[];
   l        record;
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
@@ -2285,10 +2305,19 @@ begin
   loop
     begin
       execute format('lock table only pgmill.%I in exclusive mode', l.leaf);
-      execute format('select count(*) from pgmill.%I', l.leaf) into v_count;
+      execute format('select count(*), count(*) filter (where f.payload is null) from pgmill.%I f', l.leaf) into v_count, v_large;
+      if v_large > 0 then
+        execute format('select array(select f.id from pgmill.%I f where f.payload is null limit 100000)', l.leaf) into v_ids;
+        execute format('delete from pgmill.%I f where f.id = any ($1)', l.leaf) using v_ids;
+        delete from pgmill.payload p where p.id = any (v_ids);
+        state := l.state;
+        removed := cardinality(v_ids);
+        return next;
+        continue when v_large > removed;
+      end if;
       v_leaves := v_leaves || l.leaf;
       v_states := v_states || l.state;
-      v_counts := v_counts || v_count;
+      v_counts := v_counts || v_count - v_large;
     exception
       when lock_not_available or undefined_table then null;  -- in use, or another cleanup was faster
     end;
@@ -2730,13 +2759,16 @@ as $$
 --   on_duplicate  skip, replace or error: what to do when a live job holds the key
 --
 -- Returns  live_id: the job that holds the key now; created: it is the new one; written: its row is in a room
---          already and stays as it is. With written false the caller writes the job's row, under live_id.
+--          already and stays as it is. With written false the caller writes the job's row, under live_id; nothing
+--          is left of a row that it replaces, nor of its payload.
 -- Errors   PM004 duplicate_key, with on_duplicate error.
 -- Locks    the key's row when it is new; with replace, the held job's row. Waits for a transaction that is just taking or
 --          freeing this key.
 --
 -- Freeing a key is always the second step of ending its job, so whoever frees it holds the job's row already.
 -- That is why this may look at the key without locking it, and must look again when the job has gone.
+declare
+  v_large boolean;
 begin
   loop
     insert into pgmill.job_key (queue, unique_key, id) values (hold_key.queue, hold_key.unique_key, hold_key.id) on conflict do nothing;
@@ -2758,11 +2790,14 @@ begin
         message = format('A live job (%s) holds this unique_key.', live_id),
         hint = 'Use on_duplicate => ''skip'' to get its id, or ''replace'' to rewrite it.';
     elsif hold_key.on_duplicate = 'replace' then
-      delete from pgmill.waiting w where w.id = live_id;
+      delete from pgmill.waiting w where w.id = live_id returning w.payload is null into v_large;
       if not found then
-        delete from pgmill.ready r where r.id = live_id;
+        delete from pgmill.ready r where r.id = live_id returning r.payload is null into v_large;
       end if;
       written := not found;
+      if v_large then
+        delete from pgmill.payload p where p.id = live_id;
+      end if;
       -- Not there, and not running: it is on its way between two rooms, or has ended. Look again.
       continue when written and not exists (select from pgmill.running r where r.id = live_id);
     end if;
@@ -2803,13 +2838,18 @@ as $$
 -- Writes one job into the room its run_at belongs to, and wakes a worker.
 --
 --   the columns of a job, checked by the caller
+--   payload  null: it lies in pgmill.payload already; else nothing of this id does
 --
 -- Returns  nothing.
 -- Errors   none.
--- Moves    nothing -> waiting, when run_at lies ahead; else nothing -> ready.
+-- Moves    nothing -> waiting, when run_at lies ahead; else nothing -> ready. A large payload -> pgmill.payload.
 declare
   v_slot int := coalesce(pg_sequence_last_value('pgmill.ready_slot'), 0);  -- before the statement: see turn_ring
 begin
+  if pgmill.is_large(insert_job.payload) then
+    insert into pgmill.payload (id, payload) values (insert_job.id, insert_job.payload);
+    insert_job.payload := null;
+  end if;
   if insert_job.run_at > clock_timestamp() then
     insert into pgmill.waiting (
       id, queue, name, payload, priority, run_at, attempts, max_attempts,
@@ -2834,6 +2874,33 @@ $$;
 comment on function pgmill.insert_job is 'Writes one job into the room its run_at belongs to.';
 
 do $$ begin perform pgmill.grant_execute('pgmill.insert_job', null); end $$;
+
+-- file: sql/internal/is_large.sql
+
+create or replace function pgmill.is_large(
+  payload jsonb
+)
+returns boolean
+language sql
+stable
+as $$
+  -- Whether a payload lies in pgmill.payload. In SQL, and without settings of its own, so that it becomes a part of the caller's
+  -- expression; nobody but pgmill's functions is granted it.
+  --
+  --   payload  of a new job
+  --
+  -- Returns  null for null.
+  -- Errors   none.
+  --
+  -- A row of more than 2032 bytes is compressed or cut up (toasted), and again in each room it enters. The bound leaves 400 bytes for
+  -- all else in it, which is half of that in most jobs. What counts are the bytes at hand: a payload that comes compressed from a
+  -- table stays so.
+  select pg_column_size(is_large.payload) > 1600
+$$;
+
+comment on function pgmill.is_large is 'Whether a payload lies in pgmill.payload.';
+
+do $$ begin perform pgmill.grant_execute('pgmill.is_large', null); end $$;
 
 -- file: sql/internal/known_cron.sql
 
@@ -3282,7 +3349,7 @@ begin
   -- The ordinary case first, with all that can be wrong in one expression: two calls less, a fifth of the time.
   if add_job.name <> '' and length(add_job.name) <= 255
     and add_job.queue <> '' and length(add_job.queue) <= 255
-    and pg_column_size(add_job.payload) <= 1048576 and pg_column_compression(add_job.payload) is null
+    and not pgmill.is_large(add_job.payload) and pg_column_compression(add_job.payload) is null
     and add_job.priority is not null
     and add_job.run_at is null
     and add_job.max_attempts between 1 and 1000
@@ -3351,6 +3418,7 @@ declare
   v_queues  text[];
   v_keyed   boolean;
   v_later   boolean;
+  v_large   boolean;
   v_held    bigint[];
   v_ids     bigint[];
   v_created boolean[];
@@ -3358,7 +3426,7 @@ declare
   v_key     record;
   j         record;
 begin
-  select c.queues, c.keyed, c.later into v_queues, v_keyed, v_later from pgmill.check_jobs(add_jobs.jobs) c;
+  select c.queues, c.keyed, c.later, c.large into v_queues, v_keyed, v_later, v_large from pgmill.check_jobs(add_jobs.jobs) c;
 
   -- Ids in the order of the input, in which equally urgent jobs run. From here on both arrays are the answer.
   v_ids := array(select nextval('pgmill.job_id') from generate_series(1, jsonb_array_length(add_jobs.jobs)));
@@ -3388,19 +3456,25 @@ begin
     end loop;
   end if;
 
+  if v_large then
+    insert into pgmill.payload (id, payload)
+    select v_ids[r.ord], r.payload from pgmill.read_jobs(add_jobs.jobs) r where r.unique_key is null and pgmill.is_large(r.payload);
+  end if;
+
   -- One statement a room: a single one for both would first write all jobs to a temporary place.
   insert into pgmill.ready (
     id, queue, name, payload, priority, run_at, attempts, max_attempts, timeout, retry_base, retry_max, created_at, slot)
   select
-    v_ids[r.ord], r.queue, r.name, r.payload, r.priority, v_now, 0, r.max_attempts, r.timeout, r.retry_base, r.retry_max, v_now,
-    v_slot
+    v_ids[r.ord], r.queue, r.name, case when not pgmill.is_large(r.payload) then r.payload end, r.priority, v_now, 0, r.max_attempts,
+    r.timeout, r.retry_base, r.retry_max, v_now, v_slot
   from pgmill.read_jobs(add_jobs.jobs) r
   where r.unique_key is null and (r.run_at is null or r.run_at <= v_now);
   if v_later then
     insert into pgmill.waiting (
       id, queue, name, payload, priority, run_at, attempts, max_attempts, timeout, retry_base, retry_max, created_at)
     select
-      v_ids[r.ord], r.queue, r.name, r.payload, r.priority, r.run_at, 0, r.max_attempts, r.timeout, r.retry_base, r.retry_max, v_now
+      v_ids[r.ord], r.queue, r.name, case when not pgmill.is_large(r.payload) then r.payload end, r.priority, r.run_at, 0, r.max_attempts,
+      r.timeout, r.retry_base, r.retry_max, v_now
     from pgmill.read_jobs(add_jobs.jobs) r
     where r.unique_key is null and r.run_at > v_now;
   end if;
@@ -3501,6 +3575,7 @@ declare
   v_keys   text[];
   v_crons  text[];
   v_ticks  timestamptz[];
+  v_large  bigint[];
 begin
   perform pgmill.check_leases(complete_jobs.ids, complete_jobs.tokens);
   if complete_jobs.keep is null then
@@ -3531,8 +3606,9 @@ begin
   select
     array_agg(g.ord),
     array_agg(g.queue) filter (where g.unique_key is not null), array_agg(g.unique_key) filter (where g.unique_key is not null),
-    array_agg(g.cron) filter (where g.cron is not null), array_agg(g.cron_tick) filter (where g.cron is not null)
-  into v_done, v_queues, v_keys, v_crons, v_ticks
+    array_agg(g.cron) filter (where g.cron is not null), array_agg(g.cron_tick) filter (where g.cron is not null),
+    array_agg(g.id) filter (where g.payload is null and not complete_jobs.keep)
+  into v_done, v_queues, v_keys, v_crons, v_ticks, v_large
   from gone g;
 
   if v_keys is not null then
@@ -3541,6 +3617,9 @@ begin
   end if;
   if v_crons is not null then
     update pgmill.cron_tick t set completed_at = v_now from unnest(v_crons, v_ticks) c(cron, tick) where t.cron = any (array[c.cron]) and t.tick = c.tick;
+  end if;
+  if v_large is not null then
+    delete from pgmill.payload p where p.id = any (v_large);
   end if;
 
   if cardinality(v_done) = cardinality(complete_jobs.ids) then
@@ -3908,7 +3987,8 @@ begin
       get_jobs.worker, (v_token || to_hex((1::bigint << 47) + g.id))::uuid, v_now, v_now + get_jobs.lease
     from gone g
     returning
-      l.id, l.token, l.queue, l.name, l.payload, l.priority, l.attempts, l.max_attempts, l.run_at, l.created_at, l.timeout, l.lease_until,
+      l.id, l.token, l.queue, l.name, coalesce(l.payload, (select p.payload from pgmill.payload p where p.id = l.id)),
+      l.priority, l.attempts, l.max_attempts, l.run_at, l.created_at, l.timeout, l.lease_until,
       case when l.cron is not null then pgmill.cron_context(l.cron, l.cron_tick) end;
     get diagnostics v_count = row_count;
     v_left := v_left - v_count;
@@ -4709,26 +4789,34 @@ do $$ begin perform pgmill.grant_execute('pgmill.insights', 'pgmill_observer'); 
 -- and find_jobs read it too. A job waiting to retry is scheduled, with attempts > 0.
 create or replace view pgmill.job as
 select
-  w.id, 'scheduled'::text as state, w.queue, w.name, w.payload, w.priority, w.run_at, w.attempts, w.max_attempts, w.timeout,
+  w.id, 'scheduled'::text as state, w.queue, w.name,
+  coalesce(w.payload, (select p.payload from pgmill.payload p where p.id = w.id)) as payload,
+  w.priority, w.run_at, w.attempts, w.max_attempts, w.timeout,
   coalesce(w.retry_base, '1 minute') as retry_base, coalesce(w.retry_max, '1 day') as retry_max, w.unique_key, coalesce(w.errors, '[]') as errors, w.created_at, w.cron, w.cron_tick,
   null::text as worker, null::timestamptz as claimed_at, null::timestamptz as lease_until, false as cancel_requested,
   null::timestamptz as finished_at, null::jsonb as result
 from pgmill.waiting w
 union all
 select
-  r.id, 'ready', r.queue, r.name, r.payload, r.priority, r.run_at, r.attempts, r.max_attempts, r.timeout,
+  r.id, 'ready', r.queue, r.name,
+  coalesce(r.payload, (select p.payload from pgmill.payload p where p.id = r.id)),
+  r.priority, r.run_at, r.attempts, r.max_attempts, r.timeout,
   coalesce(r.retry_base, '1 minute'), coalesce(r.retry_max, '1 day'), r.unique_key, coalesce(r.errors, '[]'), r.created_at, r.cron, r.cron_tick,
   null, null, null, false, null, null
 from pgmill.ready r
 union all
 select
-  r.id, 'running', r.queue, r.name, r.payload, r.priority, r.run_at, r.attempts, r.max_attempts, r.timeout,
+  r.id, 'running', r.queue, r.name,
+  coalesce(r.payload, (select p.payload from pgmill.payload p where p.id = r.id)),
+  r.priority, r.run_at, r.attempts, r.max_attempts, r.timeout,
   coalesce(r.retry_base, '1 minute'), coalesce(r.retry_max, '1 day'), r.unique_key, coalesce(r.errors, '[]'), r.created_at, r.cron, r.cron_tick,
   r.worker, r.claimed_at, r.lease_until, r.cancel_requested, null, null
 from pgmill.running r
 union all
 select
-  f.id, f.state, f.queue, f.name, f.payload, f.priority, f.run_at, f.attempts, f.max_attempts, f.timeout,
+  f.id, f.state, f.queue, f.name,
+  coalesce(f.payload, (select p.payload from pgmill.payload p where p.id = f.id)),
+  f.priority, f.run_at, f.attempts, f.max_attempts, f.timeout,
   coalesce(f.retry_base, '1 minute'), coalesce(f.retry_max, '1 day'), f.unique_key, coalesce(f.errors, '[]'), f.created_at, f.cron, f.cron_tick,
   f.worker, f.claimed_at, null, false, f.finished_at, f.result
 from pgmill.finished f;
@@ -5128,6 +5216,9 @@ begin
         perform pgmill.reject(
           format('max_attempts is %s, and as many attempts are charged already.', update_job.max_attempts), format('Give at least %s.', j.attempts + 1));
       end if;
+      if update_job.payload is not null and j.payload is null then
+        delete from pgmill.payload p where p.id = j.id;
+      end if;
       perform pgmill.insert_job(
         j.id, j.queue, j.name, coalesce(update_job.payload, j.payload), coalesce(update_job.priority, j.priority),
         case when update_job.run_at is null then j.run_at else greatest(update_job.run_at, v_now) end,
@@ -5166,7 +5257,7 @@ do $$ begin perform pgmill.grant_execute('pgmill.update_job', 'pgmill_admin'); e
 
 do $$ begin perform pgmill.add_partitions(); end $$;
 
-insert into pgmill.installed (version, sql_hash) values ('0.0.1', 'sha1:4a0e2e3816acb59835d5a8482389b15b034ae81d')
+insert into pgmill.installed (version, sql_hash) values ('0.0.1', 'sha1:91dc14f3d91b5265d2d7e7834808a4ca19efb454')
 on conflict (one) do update
 set version = excluded.version, sql_hash = excluded.sql_hash, installed_at = now()
 where (installed.version, installed.sql_hash) is distinct from (excluded.version, excluded.sql_hash);

@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:06e1097cdd52ce2e5dbc3b16043a2054a6548131
+--! Hash: sha1:d48d14e433e1a59d467420798a89b5c5bd89d758
 
 -- The rooms. A job is one row, and the table it lies in is its state; sql/README.md draws them.
 -- Tables and indexes only: every rule is in the functions in sql/. No foreign keys to jobs and no triggers on
@@ -25,7 +25,7 @@ create table pgmill.waiting (
   max_attempts int         not null,  -- all attempts, not extra ones
   queue        text        not null,
   name         text        not null,
-  payload      jsonb       not null,
+  payload      jsonb,                 -- null: it is large, and lies in pgmill.payload
   timeout      interval,              -- null: the handler's or the worker's
   retry_base   interval,              -- null: 1 minute
   retry_max    interval,              -- null: 1 day
@@ -92,6 +92,16 @@ create index finished_finished_at on pgmill.finished using brin (finished_at) wi
 create table pgmill.finished_completed_rest partition of pgmill.finished_completed (primary key (id)) default;
 create table pgmill.finished_failed_rest    partition of pgmill.finished_failed    (primary key (id)) default;
 create table pgmill.finished_cancelled_rest partition of pgmill.finished_cancelled (primary key (id)) default;
+
+-- Payloads that are large: written once, while the job's row goes from room to room without it. Whoever deletes a job's row
+-- and writes no other for it deletes its row here too, while it holds the job's row, so nobody ever waits for one of these.
+create table pgmill.payload (
+  id      bigint not null,
+  payload jsonb  not null,
+  primary key (id)
+)
+-- Up to 8 kB they stay in the row as they are, because compressing or cutting them up takes longer than writing them.
+with (toast_tuple_target = 8160);
 
 -- The live job that holds a unique_key. A table of its own, because no index spans the rooms.
 create table pgmill.job_key (

@@ -46,6 +46,9 @@ begin
         perform pgmill.reject(
           format('max_attempts is %s, and as many attempts are charged already.', update_job.max_attempts), format('Give at least %s.', j.attempts + 1));
       end if;
+      if update_job.payload is not null and j.payload is null then
+        delete from pgmill.payload p where p.id = j.id;
+      end if;
       perform pgmill.insert_job(
         j.id, j.queue, j.name, coalesce(update_job.payload, j.payload), coalesce(update_job.priority, j.priority),
         case when update_job.run_at is null then j.run_at else greatest(update_job.run_at, v_now) end,

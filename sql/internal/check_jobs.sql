@@ -2,7 +2,8 @@ create or replace function pgmill.check_jobs(
   jobs       jsonb,
   out queues text[],
   out keyed  boolean,
-  out later  boolean
+  out later  boolean,
+  out large  boolean
 )
 language plpgsql
 stable
@@ -13,7 +14,8 @@ as $$
 --
 --   jobs  as add_jobs got it
 --
--- Returns  queues: the queues it puts jobs into; keyed: whether any has a unique_key; later: whether any has a run_at.
+-- Returns  queues: the queues it puts jobs into; keyed: whether any has a unique_key; later: whether any has a run_at;
+--          large: whether any payload is.
 -- Errors   PM001, with the position of the first object that is wrong, counted from 1.
 declare
   v_good    boolean;
@@ -50,8 +52,9 @@ begin
           and r.on_duplicate in ('skip', 'replace', 'error'), false)), true),
         coalesce(array_agg(distinct r.queue), '{}'),
         coalesce(bool_or(r.unique_key is not null), false),
-        coalesce(bool_or(r.run_at is not null), false)
-      into v_good, queues, keyed, later
+        coalesce(bool_or(r.run_at is not null), false),
+        coalesce(bool_or(pgmill.is_large(r.payload)), false)
+      into v_good, queues, keyed, later, large
       from pgmill.read_jobs(check_jobs.jobs) r;
     end if;
   exception

@@ -16,11 +16,12 @@ as $$
 --
 -- Returns  how many; at most 100,000.
 -- Errors   none.
--- Locks    the jobs' rows; passes over rows that others hold (retry_job), and over a table that another cleanup drops.
+-- Locks    the jobs' rows, then those of large payloads; passes over rows that others hold (retry_job), and over a table that another cleanup drops.
 declare
   v_leaf  text;
   v_count bigint;
   v_total bigint := 0;
+  v_large bigint[];
 begin
   for v_leaf in
     select l.leaf
@@ -30,12 +31,15 @@ begin
     begin
       execute format(
         'with old as materialized (
-           select f.id from pgmill.%1$I f where f.finished_at < $1 limit $2 for update skip locked
+           select f.id, f.payload is null as large from pgmill.%1$I f where f.finished_at < $1 limit $2 for update skip locked
          ), gone as (
-           delete from pgmill.%1$I f using old o where f.id = o.id returning 1
+           delete from pgmill.%1$I f using old o where f.id = o.id returning o.id, o.large
          )
-         select count(*) from gone', v_leaf)
-      into v_count using delete_ended.before, 100000 - v_total;
+         select count(*), array_agg(g.id) filter (where g.large) from gone g', v_leaf)
+      into v_count, v_large using delete_ended.before, 100000 - v_total;
+      if v_large is not null then
+        delete from pgmill.payload p where p.id = any (v_large);
+      end if;
       v_total := v_total + v_count;
     exception
       when lock_not_available or undefined_table then null;

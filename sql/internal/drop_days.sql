@@ -13,11 +13,12 @@ as $$
 --   states   completed, failed, cancelled
 --   befores  as many: what ended before then is old, each for its state; none in the future
 --
--- Returns  a row for each dropped partition, with the number of jobs that were in it. At most 31 are dropped, the oldest first. One
---          that is in use for longer than 20 ms is left for the next call, and all are unless the transaction is READ COMMITTED
---          (an older snapshot could miscount them).
+-- Returns  rows whose sums are the number of jobs removed of each state. At most 31 partitions are dropped, the oldest first. One that
+--          is in use for longer than 20 ms is left for the next call, and all are unless the transaction is READ COMMITTED (an older
+--          snapshot could miscount them). Jobs with large payloads are deleted beforehand, at most 100,000 of a partition; one
+--          that has more is left for the next call.
 -- Errors   none.
--- Locks    each partition, EXCLUSIVE, while its jobs are counted, which holds up only retry_job; at last each partition, its `rest`
+-- Locks    each partition, EXCLUSIVE, from when its jobs are counted, which holds up only retry_job; at last each partition, its `rest`
 --          and the table of its state, ACCESS EXCLUSIVE, to the end of the transaction. This waits at most 20 ms for each of the
 --          six tables that others use, and gives up at the first that takes longer, so nobody waits for it much longer than 100 ms.
 #variable_conflict use_column
@@ -26,6 +27,8 @@ declare
   v_states text[]   := '{}';
   v_counts bigint[] := '{}';
   v_count  bigint;
+  v_large  bigint;
+  v_ids    bigint[];
   l        record;
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
@@ -42,10 +45,19 @@ begin
   loop
     begin
       execute format('lock table only pgmill.%I in exclusive mode', l.leaf);
-      execute format('select count(*) from pgmill.%I', l.leaf) into v_count;
+      execute format('select count(*), count(*) filter (where f.payload is null) from pgmill.%I f', l.leaf) into v_count, v_large;
+      if v_large > 0 then
+        execute format('select array(select f.id from pgmill.%I f where f.payload is null limit 100000)', l.leaf) into v_ids;
+        execute format('delete from pgmill.%I f where f.id = any ($1)', l.leaf) using v_ids;
+        delete from pgmill.payload p where p.id = any (v_ids);
+        state := l.state;
+        removed := cardinality(v_ids);
+        return next;
+        continue when v_large > removed;
+      end if;
       v_leaves := v_leaves || l.leaf;
       v_states := v_states || l.state;
-      v_counts := v_counts || v_count;
+      v_counts := v_counts || v_count - v_large;
     exception
       when lock_not_available or undefined_table then null;  -- in use, or another cleanup was faster
     end;

@@ -20,13 +20,16 @@ as $$
 --   on_duplicate  skip, replace or error: what to do when a live job holds the key
 --
 -- Returns  live_id: the job that holds the key now; created: it is the new one; written: its row is in a room
---          already and stays as it is. With written false the caller writes the job's row, under live_id.
+--          already and stays as it is. With written false the caller writes the job's row, under live_id; nothing
+--          is left of a row that it replaces, nor of its payload.
 -- Errors   PM004 duplicate_key, with on_duplicate error.
 -- Locks    the key's row when it is new; with replace, the held job's row. Waits for a transaction that is just taking or
 --          freeing this key.
 --
 -- Freeing a key is always the second step of ending its job, so whoever frees it holds the job's row already.
 -- That is why this may look at the key without locking it, and must look again when the job has gone.
+declare
+  v_large boolean;
 begin
   loop
     insert into pgmill.job_key (queue, unique_key, id) values (hold_key.queue, hold_key.unique_key, hold_key.id) on conflict do nothing;
@@ -48,11 +51,14 @@ begin
         message = format('A live job (%s) holds this unique_key.', live_id),
         hint = 'Use on_duplicate => ''skip'' to get its id, or ''replace'' to rewrite it.';
     elsif hold_key.on_duplicate = 'replace' then
-      delete from pgmill.waiting w where w.id = live_id;
+      delete from pgmill.waiting w where w.id = live_id returning w.payload is null into v_large;
       if not found then
-        delete from pgmill.ready r where r.id = live_id;
+        delete from pgmill.ready r where r.id = live_id returning r.payload is null into v_large;
       end if;
       written := not found;
+      if v_large then
+        delete from pgmill.payload p where p.id = live_id;
+      end if;
       -- Not there, and not running: it is on its way between two rooms, or has ended. Look again.
       continue when written and not exists (select from pgmill.running r where r.id = live_id);
     end if;

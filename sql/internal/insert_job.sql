@@ -24,13 +24,18 @@ as $$
 -- Writes one job into the room its run_at belongs to, and wakes a worker.
 --
 --   the columns of a job, checked by the caller
+--   payload  null: it lies in pgmill.payload already; else nothing of this id does
 --
 -- Returns  nothing.
 -- Errors   none.
--- Moves    nothing -> waiting, when run_at lies ahead; else nothing -> ready.
+-- Moves    nothing -> waiting, when run_at lies ahead; else nothing -> ready. A large payload -> pgmill.payload.
 declare
   v_slot int := coalesce(pg_sequence_last_value('pgmill.ready_slot'), 0);  -- before the statement: see turn_ring
 begin
+  if pgmill.is_large(insert_job.payload) then
+    insert into pgmill.payload (id, payload) values (insert_job.id, insert_job.payload);
+    insert_job.payload := null;
+  end if;
   if insert_job.run_at > clock_timestamp() then
     insert into pgmill.waiting (
       id, queue, name, payload, priority, run_at, attempts, max_attempts,

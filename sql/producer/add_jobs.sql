@@ -25,6 +25,7 @@ declare
   v_queues  text[];
   v_keyed   boolean;
   v_later   boolean;
+  v_large   boolean;
   v_held    bigint[];
   v_ids     bigint[];
   v_created boolean[];
@@ -32,7 +33,7 @@ declare
   v_key     record;
   j         record;
 begin
-  select c.queues, c.keyed, c.later into v_queues, v_keyed, v_later from pgmill.check_jobs(add_jobs.jobs) c;
+  select c.queues, c.keyed, c.later, c.large into v_queues, v_keyed, v_later, v_large from pgmill.check_jobs(add_jobs.jobs) c;
 
   -- Ids in the order of the input, in which equally urgent jobs run. From here on both arrays are the answer.
   v_ids := array(select nextval('pgmill.job_id') from generate_series(1, jsonb_array_length(add_jobs.jobs)));
@@ -62,19 +63,25 @@ begin
     end loop;
   end if;
 
+  if v_large then
+    insert into pgmill.payload (id, payload)
+    select v_ids[r.ord], r.payload from pgmill.read_jobs(add_jobs.jobs) r where r.unique_key is null and pgmill.is_large(r.payload);
+  end if;
+
   -- One statement a room: a single one for both would first write all jobs to a temporary place.
   insert into pgmill.ready (
     id, queue, name, payload, priority, run_at, attempts, max_attempts, timeout, retry_base, retry_max, created_at, slot)
   select
-    v_ids[r.ord], r.queue, r.name, r.payload, r.priority, v_now, 0, r.max_attempts, r.timeout, r.retry_base, r.retry_max, v_now,
-    v_slot
+    v_ids[r.ord], r.queue, r.name, case when not pgmill.is_large(r.payload) then r.payload end, r.priority, v_now, 0, r.max_attempts,
+    r.timeout, r.retry_base, r.retry_max, v_now, v_slot
   from pgmill.read_jobs(add_jobs.jobs) r
   where r.unique_key is null and (r.run_at is null or r.run_at <= v_now);
   if v_later then
     insert into pgmill.waiting (
       id, queue, name, payload, priority, run_at, attempts, max_attempts, timeout, retry_base, retry_max, created_at)
     select
-      v_ids[r.ord], r.queue, r.name, r.payload, r.priority, r.run_at, 0, r.max_attempts, r.timeout, r.retry_base, r.retry_max, v_now
+      v_ids[r.ord], r.queue, r.name, case when not pgmill.is_large(r.payload) then r.payload end, r.priority, r.run_at, 0, r.max_attempts,
+      r.timeout, r.retry_base, r.retry_max, v_now
     from pgmill.read_jobs(add_jobs.jobs) r
     where r.unique_key is null and r.run_at > v_now;
   end if;

@@ -34,6 +34,7 @@ declare
   v_keys   text[];
   v_crons  text[];
   v_ticks  timestamptz[];
+  v_large  bigint[];
 begin
   perform pgmill.check_leases(complete_jobs.ids, complete_jobs.tokens);
   if complete_jobs.keep is null then
@@ -64,8 +65,9 @@ begin
   select
     array_agg(g.ord),
     array_agg(g.queue) filter (where g.unique_key is not null), array_agg(g.unique_key) filter (where g.unique_key is not null),
-    array_agg(g.cron) filter (where g.cron is not null), array_agg(g.cron_tick) filter (where g.cron is not null)
-  into v_done, v_queues, v_keys, v_crons, v_ticks
+    array_agg(g.cron) filter (where g.cron is not null), array_agg(g.cron_tick) filter (where g.cron is not null),
+    array_agg(g.id) filter (where g.payload is null and not complete_jobs.keep)
+  into v_done, v_queues, v_keys, v_crons, v_ticks, v_large
   from gone g;
 
   if v_keys is not null then
@@ -74,6 +76,9 @@ begin
   end if;
   if v_crons is not null then
     update pgmill.cron_tick t set completed_at = v_now from unnest(v_crons, v_ticks) c(cron, tick) where t.cron = any (array[c.cron]) and t.tick = c.tick;
+  end if;
+  if v_large is not null then
+    delete from pgmill.payload p where p.id = any (v_large);
   end if;
 
   if cardinality(v_done) = cardinality(complete_jobs.ids) then

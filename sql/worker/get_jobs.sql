@@ -102,7 +102,8 @@ begin
       get_jobs.worker, (v_token || to_hex((1::bigint << 47) + g.id))::uuid, v_now, v_now + get_jobs.lease
     from gone g
     returning
-      l.id, l.token, l.queue, l.name, l.payload, l.priority, l.attempts, l.max_attempts, l.run_at, l.created_at, l.timeout, l.lease_until,
+      l.id, l.token, l.queue, l.name, coalesce(l.payload, (select p.payload from pgmill.payload p where p.id = l.id)),
+      l.priority, l.attempts, l.max_attempts, l.run_at, l.created_at, l.timeout, l.lease_until,
       case when l.cron is not null then pgmill.cron_context(l.cron, l.cron_tick) end;
     get diagnostics v_count = row_count;
     v_left := v_left - v_count;

@@ -62,6 +62,6 @@ export async function complete(db: TestDatabase, name: string): Promise<number> 
 
 export async function forget(db: TestDatabase): Promise<void> {
   await db.sql(
-    'truncate pgmill.cron, pgmill.cron_tick, pgmill.waiting, pgmill.ready, pgmill.running, pgmill.finished, pgmill.job_key',
+    'truncate pgmill.cron, pgmill.cron_tick, pgmill.waiting, pgmill.ready, pgmill.running, pgmill.finished, pgmill.payload, pgmill.job_key',
   );
 }

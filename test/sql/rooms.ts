@@ -33,7 +33,9 @@ export async function refused(t: Test, db: TestDatabase, calls: string[]): Promi
 }
 
 export async function empty(db: TestDatabase): Promise<void> {
-  await db.sql('truncate pgmill.waiting, pgmill.ready, pgmill.running, pgmill.finished, pgmill.job_key');
+  await db.sql(
+    'truncate pgmill.waiting, pgmill.ready, pgmill.running, pgmill.finished, pgmill.payload, pgmill.job_key',
+  );
 }
 
 /** The first column of the first row. */

@@ -240,7 +240,9 @@ t.test('it works in a database whose owner is nobody special', async (t) => {
   const client = await connect(t, here.href);
   t.equal(await value(client, 'select rolsuper or rolcreaterole from pg_roles where rolname = current_user'), false);
   t.same(await everything(client), expected, 'for the owner');
-  await client.query('truncate pgmill.waiting, pgmill.ready, pgmill.running, pgmill.finished, pgmill.job_key');
+  await client.query(
+    'truncate pgmill.waiting, pgmill.ready, pgmill.running, pgmill.finished, pgmill.payload, pgmill.job_key',
+  );
   const member = new URL((await role(t, ...four)).url);
   member.pathname = `/${name}`;
   const worker = await connect(t, member.href);
