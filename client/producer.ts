@@ -68,10 +68,10 @@ const job = {
 
 const addJob = sqlFunction<{ value: string }>({ name: 'add_job', ...job, columns: { value: 'id' } });
 
-const addJobs = sqlFunction<AddedJob>({
+const addJobs = sqlFunction<{ id: string[] | null; created: string[] }>({
   name: 'add_jobs',
   required: { jobs: 'writtenJson' },
-  columns: { id: 'id', created: 'plain' },
+  columns: { id: 'list', created: 'list' },
 });
 
 /** The functions of sql/producer/. */
@@ -95,6 +95,7 @@ export class Producer<Jobs> extends Connection {
    * `{}`: in a list, null is what was left out.
    */
   async addJobs(jobs: readonly NewJob<Jobs>[], { tx }: TxOption = {}): Promise<AddedJob[]> {
-    return this.call(addJobs, { jobs: writeRows(job, jobs, 'jobs') }, tx);
+    const [added] = await this.call(addJobs, { jobs: writeRows(job, jobs, 'jobs') }, tx);
+    return added?.id?.map((id, index) => ({ id, created: added.created[index] === 'true' })) ?? [];
   }
 }

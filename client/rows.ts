@@ -6,7 +6,7 @@ import type { JobCron } from './types.js';
  * user's nor the session's time zone can change them. Measured with 1000 jobs a call: 3.7 µs of Node's CPU per job,
  * Dates included, against 5.8 with the driver's own parsing; making the Dates lazy would save 0.6 at most.
  */
-type Column = 'plain' | 'id' | 'count' | 'time' | 'duration' | 'interval' | 'untilNow' | 'errors' | 'cron';
+type Column = 'plain' | 'id' | 'count' | 'time' | 'duration' | 'interval' | 'untilNow' | 'errors' | 'cron' | 'list';
 
 const expressions: Record<Column, (column: string) => string> = {
   plain: (column) => column,
@@ -18,6 +18,8 @@ const expressions: Record<Column, (column: string) => string> = {
   untilNow: (column) => milliseconds(`${column} - clock_timestamp()`),
   errors: (column) => column,
   cron: (column) => column,
+  // All rows as one, in their order: a thousand rows of little cost more to send and read than what is in them.
+  list: (column) => `string_agg(${column}::text, ',')`,
 };
 
 /** What is left to do in JavaScript. A month in an interval counts 30 days, a year 365.25. */
@@ -25,6 +27,7 @@ const readers: Partial<Record<Column, (value: never) => unknown>> = {
   time: toDate,
   errors: (errors: StoredError[]) => errors.map((error) => ({ ...error, at: new Date(error.at) })),
   cron: readCron,
+  list: (values: string) => values.split(','),
 };
 
 /** Property names in camel case, each with the kind of its column. */
