@@ -6,7 +6,7 @@
 -- Made by sql/generate-install.ts: change migrations/ and sql/, not this file.
 --
 -- Version: 0.0.1
--- Functions: sha1:91dc14f3d91b5265d2d7e7834808a4ca19efb454
+-- Functions: sha1:97f83bbf45c2a982636ba160751005f451de014e
 -- Migrations: 000001.sql sha1:d48d14e433e1a59d467420798a89b5c5bd89d758
 
 begin isolation level read committed read write;
@@ -247,7 +247,7 @@ do $$
 declare
   v_drop text;
 begin
-  if 'sha1:91dc14f3d91b5265d2d7e7834808a4ca19efb454' = (select i.sql_hash from pgmill.installed i) then
+  if 'sha1:97f83bbf45c2a982636ba160751005f451de014e' = (select i.sql_hash from pgmill.installed i) then
     return;
   end if;
   -- Twice, because functions may return the rows of a view, and views may call functions.
@@ -3186,14 +3186,14 @@ returns boolean
 language plpgsql
 security definer
 set search_path = pg_catalog, pgmill, pg_temp
-set lock_timeout = '20ms'
+set lock_timeout = '60ms'
 as $$
 -- Turns the ring of `ready`: truncates a slot that has been emptied and points inserts at it. So the dead rows that claims
 -- leave behind go away at once and whole, even while a snapshot held open elsewhere forbids vacuum to touch them. Where
 -- emptied slots are in use (pg_dump holds every table that it found, for as long as it runs) the ring grows by a slot instead.
 --
 -- Returns  whether it turned, or grew. Not while the current slot is small, nor while every other slot holds jobs, or is in use for
---          longer than 20 ms: the next tick tries again.
+--          longer than 60 ms, which a claim of thousands of jobs is: the next tick tries again.
 -- Errors   none.
 -- Locks    the slot's table, ACCESS EXCLUSIVE, to the end of the transaction. A new slot: `ready`, SHARE UPDATE EXCLUSIVE, which
 --          nobody who adds, claims or reads waits for.
@@ -3242,13 +3242,21 @@ begin
       return true;
     exception
       when lock_not_available then
-        -- Whoever needs the slot waits behind the request for the lock, so this session lets 5 seconds pass before another.
-        v_in_use := true;
-        perform set_config('pgmill.mark_ready_' || v_slot, '0 ' || extract(epoch from clock_timestamp() + interval '5 seconds'), false);
+        -- Claims and adds come to an end; somebody who only reads may take hours. Meanwhile whoever needs the slot waits behind
+        -- the request for the lock, so this session lets half a minute pass before another.
+        if exists (
+          select from pg_locks l
+          where l.relation = format('pgmill.%I', 'ready_' || v_slot)::regclass and l.granted
+          group by l.pid
+          having not bool_or(l.mode = 'RowExclusiveLock'))
+        then
+          v_in_use := true;
+          perform set_config('pgmill.mark_ready_' || v_slot, '0 ' || extract(epoch from clock_timestamp() + interval '30 seconds'), false);
+        end if;
     end;
   end loop;
 
-  -- Not for somebody who holds a slot for a moment, and not without end: each claim looks into every slot.
+  -- Not at once, and not without end: each claim looks into every slot.
   if v_in_use and v_size >= 4 * 1024 * 1024 and cardinality(v_slots) < 11 then
     v_slot := cardinality(v_slots) + 1;
     begin
@@ -5257,7 +5265,7 @@ do $$ begin perform pgmill.grant_execute('pgmill.update_job', 'pgmill_admin'); e
 
 do $$ begin perform pgmill.add_partitions(); end $$;
 
-insert into pgmill.installed (version, sql_hash) values ('0.0.1', 'sha1:91dc14f3d91b5265d2d7e7834808a4ca19efb454')
+insert into pgmill.installed (version, sql_hash) values ('0.0.1', 'sha1:97f83bbf45c2a982636ba160751005f451de014e')
 on conflict (one) do update
 set version = excluded.version, sql_hash = excluded.sql_hash, installed_at = now()
 where (installed.version, installed.sql_hash) is distinct from (excluded.version, excluded.sql_hash);
