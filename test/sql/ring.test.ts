@@ -118,7 +118,7 @@ t.test('a job that is committed while the ring waits for its slot is not lost', 
   t.equal(await slot(), 2, 'the other slot was free');
   t.same(await counts(), [300, 1, 0]);
   t.equal(await value(db, 'select id from pgmill.ready where slot = 1'), id);
-  await db.sql(`alter function pgmill.turn_ring set lock_timeout = '20ms'`);
+  await db.sql(`alter function pgmill.turn_ring set lock_timeout = '60ms'`);
 });
 
 t.test('a slot that a claim was taken from is not truncated before the claim commits', async (t) => {
