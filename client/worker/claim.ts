@@ -23,13 +23,14 @@ export type Row = [
   priority: string,
   maxAttempts: string,
   runAt: string,
-  createdAt: string,
+  /** null: at run_at, as nearly every job. */
+  createdAt: string | null,
   /** Of the first job of a claim; the others have the same. */
   leaseUntil: string | null,
 ];
 
 const columns = `id, token, name, payload, attempt, ${milliseconds('timeout')}, cron, queue, priority, max_attempts,
-  ${milliseconds('run_at')}, ${milliseconds('created_at')}, case when ordinality = 1 then ${milliseconds('lease_until')} end`;
+  ${milliseconds('run_at')}, case when created_at <> run_at then ${milliseconds('created_at')} end, case when ordinality = 1 then ${milliseconds('lease_until')} end`;
 
 /**
  * Makes the claim without waiting until the disk has it. If the server crashes within the next moments the claim may be

@@ -103,7 +103,7 @@ export class Held {
       attempt: Number(attempt),
       maxAttempts: Number(maxAttempts),
       runAt: toDate(Number(runAt)),
-      createdAt: toDate(Number(createdAt)),
+      createdAt: toDate(Number(createdAt ?? runAt)),
       timeout: timeout === null ? null : Number(timeout),
       leaseUntil: toDate(this.claim.leaseUntil),
       cron: cron === null ? null : readCron(JSON.parse(cron) as StoredCron),
