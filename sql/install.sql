@@ -6,7 +6,7 @@
 -- Made by sql/generate-install.ts: change migrations/ and sql/, not this file.
 --
 -- Version: 0.0.1
--- Functions: sha1:97f83bbf45c2a982636ba160751005f451de014e
+-- Functions: sha1:8ebae1d85c0dc85197465f2e312766b291fdebb8
 -- Migrations: 000001.sql sha1:d48d14e433e1a59d467420798a89b5c5bd89d758
 
 begin isolation level read committed read write;
@@ -247,7 +247,7 @@ do $$
 declare
   v_drop text;
 begin
-  if 'sha1:97f83bbf45c2a982636ba160751005f451de014e' = (select i.sql_hash from pgmill.installed i) then
+  if 'sha1:8ebae1d85c0dc85197465f2e312766b291fdebb8' = (select i.sql_hash from pgmill.installed i) then
     return;
   end if;
   -- Twice, because functions may return the rows of a view, and views may call functions.
@@ -3209,6 +3209,7 @@ declare
   v_size    bigint  := pg_relation_size(format('pgmill.ready_%s', v_current)::regclass);
   v_slots   int[];
   v_slot    int;
+  v_readers text[];
   v_in_use  boolean := false;
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
@@ -3242,17 +3243,19 @@ begin
       return true;
     exception
       when lock_not_available then
-        -- Claims and adds come to an end; somebody who only reads may take hours. Meanwhile whoever needs the slot waits behind
-        -- the request for the lock, so this session lets half a minute pass before another.
-        if exists (
-          select from pg_locks l
+        -- Claims and adds come to an end; whoever only reads, and did so a tick ago, may take hours. Meanwhile all who need the slot
+        -- wait behind the request for the lock, so this session then lets half a minute pass before another.
+        v_readers := array(
+          select l.virtualtransaction
+          from pg_locks l
           where l.relation = format('pgmill.%I', 'ready_' || v_slot)::regclass and l.granted
-          group by l.pid
-          having not bool_or(l.mode = 'RowExclusiveLock'))
-        then
+          group by l.virtualtransaction
+          having bool_and(l.mode = 'AccessShareLock'));
+        if string_to_array(current_setting('pgmill.readers_of_' || v_slot, true), ',') && v_readers then
           v_in_use := true;
           perform set_config('pgmill.mark_ready_' || v_slot, '0 ' || extract(epoch from clock_timestamp() + interval '30 seconds'), false);
         end if;
+        perform set_config('pgmill.readers_of_' || v_slot, array_to_string(v_readers, ','), false);
     end;
   end loop;
 
@@ -5265,7 +5268,7 @@ do $$ begin perform pgmill.grant_execute('pgmill.update_job', 'pgmill_admin'); e
 
 do $$ begin perform pgmill.add_partitions(); end $$;
 
-insert into pgmill.installed (version, sql_hash) values ('0.0.1', 'sha1:97f83bbf45c2a982636ba160751005f451de014e')
+insert into pgmill.installed (version, sql_hash) values ('0.0.1', 'sha1:8ebae1d85c0dc85197465f2e312766b291fdebb8')
 on conflict (one) do update
 set version = excluded.version, sql_hash = excluded.sql_hash, installed_at = now()
 where (installed.version, installed.sql_hash) is distinct from (excluded.version, excluded.sql_hash);

@@ -26,6 +26,7 @@ declare
   v_size    bigint  := pg_relation_size(format('pgmill.ready_%s', v_current)::regclass);
   v_slots   int[];
   v_slot    int;
+  v_readers text[];
   v_in_use  boolean := false;
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
@@ -59,17 +60,19 @@ begin
       return true;
     exception
       when lock_not_available then
-        -- Claims and adds come to an end; somebody who only reads may take hours. Meanwhile whoever needs the slot waits behind
-        -- the request for the lock, so this session lets half a minute pass before another.
-        if exists (
-          select from pg_locks l
+        -- Claims and adds come to an end; whoever only reads, and did so a tick ago, may take hours. Meanwhile all who need the slot
+        -- wait behind the request for the lock, so this session then lets half a minute pass before another.
+        v_readers := array(
+          select l.virtualtransaction
+          from pg_locks l
           where l.relation = format('pgmill.%I', 'ready_' || v_slot)::regclass and l.granted
-          group by l.pid
-          having not bool_or(l.mode = 'RowExclusiveLock'))
-        then
+          group by l.virtualtransaction
+          having bool_and(l.mode = 'AccessShareLock'));
+        if string_to_array(current_setting('pgmill.readers_of_' || v_slot, true), ',') && v_readers then
           v_in_use := true;
           perform set_config('pgmill.mark_ready_' || v_slot, '0 ' || extract(epoch from clock_timestamp() + interval '30 seconds'), false);
         end if;
+        perform set_config('pgmill.readers_of_' || v_slot, array_to_string(v_readers, ','), false);
     end;
   end loop;
 

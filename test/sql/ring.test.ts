@@ -184,6 +184,7 @@ t.test('a reader that holds the tables keeps the ring from turning, and is not w
   await unchanged(t, db, before, 'nothing changes');
   const impatient = await db.client();
   t.equal(await turn(impatient), false);
+  t.equal(await turn(impatient), false, 'the same reader as before');
   await reader.query('commit');
   t.equal(await turn(impatient), false, 'a session does not ask again at once');
   t.equal(await turnAnew(), true);
@@ -244,6 +245,7 @@ t.test('somebody who adds while the ring grows and turns to the new slot is not 
   await locker.query('select from pgmill.running where id = $1 for update', [id]);
   const { result } = await whileBlocked(db, adder, `select * from pgmill.release_jobs('{${id}}', '{${token}}')`);
   const upkeep = await db.client();
+  t.equal(await turn(upkeep), false);
   t.equal(await turn(upkeep), true);
   t.equal(await turn(upkeep), true);
   t.equal(await slot(), 3);
