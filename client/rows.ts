@@ -35,20 +35,25 @@ export type Shape<Row> = { [Property in keyof NoInfer<Row>]-?: Column };
 
 /** The columns of a result, and how its rows are read. */
 export interface Columns<Row> {
-  select: string;
+  /** Behind `select`: what makes this call and names the columns. */
+  of: (call: string) => string;
   read: (rows: unknown[]) => Row[];
 }
 
 export function columns<Row>(shape: Shape<Row>): Columns<Row> {
   const entries = Object.entries<Column>(shape);
-  const select = entries.map(([property, column]) => `${expressions[column](snakeCase(property))} as "${property}"`);
+  const { value } = shape as { value?: Column };
+  const list = entries
+    .map(([property, column]) => `${expressions[column](snakeCase(property))} as "${property}"`)
+    .join(', ');
   const toRead = entries.flatMap(([property, column]) => {
     const reader = readers[column] as ((value: unknown) => unknown) | undefined;
     return reader ? [{ property, reader }] : [];
   });
 
   return {
-    select: select.join(', '),
+    // A single value stands in the list itself: a function in `from` first fills a table.
+    of: (call) => (value ? `${expressions[value](call)} as "value"` : `${list} from ${call}`),
     read(rows) {
       if (toRead.length === 0) return rows as Row[];
       for (const row of rows as Record<string, unknown>[]) {

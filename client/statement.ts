@@ -21,15 +21,15 @@ export function sqlFunction<Row>(fn: Parameters & { name: string; columns: Shape
 }
 
 /**
- * Writes the call: `select … from pgmill.add_job(name => $1::text, priority => $2::int) as value`. Only arguments that
+ * Writes the call: `select pgmill.add_job(name => $1::text, priority => $2::int)::text as "value"`. Only arguments that
  * were given are in it, so the defaults of the SQL function are the only ones.
  */
 export function statement(fn: SqlFunction<unknown>, args: object): { text: string; values: unknown[] } {
   const { call, values } = writeCall(fn, args);
-  return { text: `select ${fn.columns.select} from ${call} as value`, values };
+  return { text: `select ${fn.columns.of(call)}`, values };
 }
 
-/** The part of it behind `from`. */
+/** The part of it that calls the function. */
 export function writeCall(fn: SqlFunction<unknown>, args: object): { call: string; values: unknown[] } {
   const values: unknown[] = [];
   const list: string[] = [];

@@ -6,7 +6,7 @@
 -- Made by sql/generate-install.ts: change migrations/ and sql/, not this file.
 --
 -- Version: 0.0.1
--- Functions: sha1:8ebae1d85c0dc85197465f2e312766b291fdebb8
+-- Functions: sha1:0f782c596348f4f04edf3e6c8387c1cba6f5dbb6
 -- Migrations: 000001.sql sha1:d48d14e433e1a59d467420798a89b5c5bd89d758
 
 begin isolation level read committed read write;
@@ -247,7 +247,7 @@ do $$
 declare
   v_drop text;
 begin
-  if 'sha1:8ebae1d85c0dc85197465f2e312766b291fdebb8' = (select i.sql_hash from pgmill.installed i) then
+  if 'sha1:0f782c596348f4f04edf3e6c8387c1cba6f5dbb6' = (select i.sql_hash from pgmill.installed i) then
     return;
   end if;
   -- Twice, because functions may return the rows of a view, and views may call functions.
@@ -514,10 +514,10 @@ as $$
 -- Locks    the jobs' rows; passes over rows that others hold, and never waits.
 declare
   v_began timestamptz := clock_timestamp();
-  v_mark  text        := 'waiting_' || (hashtext(array_to_string(admit_due.queues, ',')) & 2147483647);
+  v_mark  text        := pgmill.waiting_mark(admit_due.queues);
   v_from  timestamptz := pgmill.read_mark(v_mark);
   v_first timestamptz;
-  v_slot  int         := coalesce(pg_sequence_last_value('pgmill.ready_slot'), 0);  -- before the statement: see turn_ring
+  v_slot  int         := pgmill.current_slot();
   v_count bigint;
 begin
   select min(e.run_at) into v_first
@@ -709,10 +709,13 @@ do $$ begin perform pgmill.grant_execute('pgmill.cancel_ids', null); end $$;
 -- file: sql/internal/check_claim.sql
 
 create or replace function pgmill.check_claim(
-  worker    text,
-  max_jobs  int,
-  lease     interval,
-  unordered boolean
+  worker       text,
+  max_jobs     int,
+  queues       text[],
+  names        text[],
+  except_names text[],
+  lease        interval,
+  unordered    boolean
 )
 returns void
 language plpgsql
@@ -720,17 +723,18 @@ immutable
 security definer
 set search_path = pg_catalog, pgmill, pg_temp
 as $$
--- Says which of get_jobs' arguments is wrong.
+-- Checks get_jobs' arguments.
 --
 --   get_jobs' parameters
 --
--- Returns  nothing, when all are right.
--- Errors   PM001.
+-- Returns  nothing.
+-- Errors   PM001 for the first that is wrong.
 begin
   perform pgmill.check_text('worker', check_claim.worker);
   if check_claim.max_jobs is null or check_claim.max_jobs not between 1 and 10000 then
     perform pgmill.reject('max_jobs is out of range.', 'Give 1 to 10000.');
   end if;
+  perform pgmill.check_filters(check_claim.queues, check_claim.names, check_claim.except_names);
   perform pgmill.check_interval('lease', check_claim.lease, '1 millisecond', '30 days');
   if check_claim.unordered is null then
     perform pgmill.reject('unordered must not be null.', 'Give true or false.');
@@ -738,7 +742,7 @@ begin
 end;
 $$;
 
-comment on function pgmill.check_claim is 'Says which argument of get_jobs is wrong.';
+comment on function pgmill.check_claim is 'Checks get_jobs'' arguments.';
 
 do $$ begin perform pgmill.grant_execute('pgmill.check_claim', null); end $$;
 
@@ -1017,6 +1021,8 @@ as $$
 -- Errors   PM001, with the position of the first object that is wrong, counted from 1.
 declare
   v_good    boolean;
+  v_first   text;
+  v_last    text;
   v_ord     bigint;
   v_job     jsonb;
   v_message text;
@@ -1048,12 +1054,17 @@ begin
           and (r.retry_max is null or r.retry_max between '0' and '3660 days')
           and (r.unique_key is null or (r.unique_key <> '' and length(r.unique_key) <= 255))
           and r.on_duplicate in ('skip', 'replace', 'error'), false)), true),
-        coalesce(array_agg(distinct r.queue), '{}'),
+        min(r.queue), max(r.queue),
         coalesce(bool_or(r.unique_key is not null), false),
         coalesce(bool_or(r.run_at is not null), false),
         coalesce(bool_or(pgmill.is_large(r.payload)), false)
-      into v_good, queues, keyed, later, large
+      into v_good, v_first, v_last, keyed, later, large
       from pgmill.read_jobs(check_jobs.jobs) r;
+      -- Mostly one; collecting them always would take as long as the rest of these.
+      queues := case
+        when v_first = v_last then array[v_first]
+        else array(select distinct r.queue from pgmill.read_jobs(check_jobs.jobs) r)
+      end;
     end if;
   exception
     when data_exception or invalid_parameter_value then v_good := false;
@@ -1071,7 +1082,8 @@ begin
       perform pgmill.check_keys(
         v_job, '{name,payload,queue,priority,run_at,max_attempts,timeout,retry_base,retry_max,unique_key,on_duplicate}');
       perform pgmill.check_job(
-        r.name, r.payload, r.queue, r.priority, r.run_at, r.max_attempts, r.timeout, coalesce(r.retry_base, '0'), coalesce(r.retry_max, '0'), r.unique_key, r.on_duplicate)
+        r.name, r.payload, r.queue, r.priority, r.run_at, r.max_attempts, r.timeout,
+        coalesce(r.retry_base, '0'), coalesce(r.retry_max, '0'), r.unique_key, r.on_duplicate)
       from pgmill.read_jobs(jsonb_build_array(v_job)) r;
     exception
       when sqlstate 'PM001' then
@@ -1213,15 +1225,13 @@ set search_path = pg_catalog, pgmill, pg_temp
 as $$
 -- Checks the results of complete_jobs.
 --
---   results  an array with one element for each job, each at most 1 MiB; null: none at all
+--   results  an array with one element for each job, each at most 1 MiB; not null
 --   count    how many jobs there are
 --
 -- Returns  nothing.
 -- Errors   PM001; the message never holds a result.
 begin
-  if check_results.results is null then
-    return;
-  elsif jsonb_typeof(check_results.results) <> 'array' or jsonb_array_length(check_results.results) <> check_results.count then
+  if jsonb_typeof(check_results.results) <> 'array' or jsonb_array_length(check_results.results) <> check_results.count then
     perform pgmill.reject('results must be an array as long as ids.', 'Give one element for each id, null for none.');
   elsif pg_column_size(check_results.results) > 1048576 or pg_column_compression(check_results.results) is not null then
     perform pgmill.check_payload('result', r) from jsonb_array_elements(check_results.results) r;
@@ -1377,7 +1387,7 @@ as $$
 --
 -- Returns  as get_jobs.
 -- Errors   none.
--- Moves    waiting -> ready, what is due; ready -> running.
+-- Moves    ready -> running.
 -- Locks    the jobs' rows; passes over rows that others hold, and never waits.
 --
 -- get_jobs' settings pin the plans here too.
@@ -1387,8 +1397,6 @@ declare
   v_takes  int[];
   v_queue  text;
 begin
-  perform pgmill.admit_due(claim_across.queues, clock_timestamp(), greatest(claim_across.max_jobs, 1000));
-
   -- First see how many of the most urgent jobs lie in each queue, then claim so many from each.
   -- Locking max_jobs in every queue and keeping a part would hide the rest from other workers.
   select array_agg(s.queue), array_agg(s.take) into v_queues, v_takes
@@ -2199,6 +2207,25 @@ comment on function pgmill.cron_zone is 'Refuses a time zone that is not a name 
 
 do $$ begin perform pgmill.grant_execute('pgmill.cron_zone', null); end $$;
 
+-- file: sql/internal/current_slot.sql
+
+create or replace function pgmill.current_slot()
+returns int
+language sql
+volatile
+as $$
+  -- The slot of `ready` that inserts go to; read it before the statement that inserts, for turn_ring may have made a new one. In SQL, and
+  -- without settings of its own, so that it becomes a part of the caller's expression; nobody but pgmill's functions is granted it.
+  --
+  -- Returns  its number.
+  -- Errors   none.
+  select coalesce(pg_sequence_last_value('pgmill.ready_slot'), 0)
+$$;
+
+comment on function pgmill.current_slot is 'The slot of ready that inserts go to.';
+
+do $$ begin perform pgmill.grant_execute('pgmill.current_slot', null); end $$;
+
 -- file: sql/internal/delete_ended.sql
 
 create or replace function pgmill.delete_ended(
@@ -2669,7 +2696,7 @@ as $$
 #variable_conflict use_column
 declare
   v_now  timestamptz := clock_timestamp();
-  v_slot int         := coalesce(pg_sequence_last_value('pgmill.ready_slot'), 0);  -- before the statement: see turn_ring
+  v_slot int         := pgmill.current_slot();
 begin
   return query
   with input as materialized (
@@ -2844,19 +2871,21 @@ as $$
 -- Errors   none.
 -- Moves    nothing -> waiting, when run_at lies ahead; else nothing -> ready. A large payload -> pgmill.payload.
 declare
-  v_slot int := coalesce(pg_sequence_last_value('pgmill.ready_slot'), 0);  -- before the statement: see turn_ring
+  v_slot int := pgmill.current_slot();
 begin
   if pgmill.is_large(insert_job.payload) then
     insert into pgmill.payload (id, payload) values (insert_job.id, insert_job.payload);
     insert_job.payload := null;
   end if;
+  insert_job.retry_base := nullif(insert_job.retry_base, '1 minute');
+  insert_job.retry_max := nullif(insert_job.retry_max, '1 day');
   if insert_job.run_at > clock_timestamp() then
     insert into pgmill.waiting (
       id, queue, name, payload, priority, run_at, attempts, max_attempts,
       timeout, retry_base, retry_max, unique_key, errors, created_at, cron, cron_tick)
     values (
       insert_job.id, insert_job.queue, insert_job.name, insert_job.payload, insert_job.priority, insert_job.run_at,
-      insert_job.attempts, insert_job.max_attempts, insert_job.timeout, nullif(insert_job.retry_base, '1 minute'), nullif(insert_job.retry_max, '1 day'),
+      insert_job.attempts, insert_job.max_attempts, insert_job.timeout, insert_job.retry_base, insert_job.retry_max,
       insert_job.unique_key, insert_job.errors, insert_job.created_at, insert_job.cron, insert_job.cron_tick);
   else
     insert into pgmill.ready (
@@ -2864,7 +2893,7 @@ begin
       timeout, retry_base, retry_max, unique_key, errors, created_at, cron, cron_tick, slot)
     values (
       insert_job.id, insert_job.queue, insert_job.name, insert_job.payload, insert_job.priority, insert_job.run_at,
-      insert_job.attempts, insert_job.max_attempts, insert_job.timeout, nullif(insert_job.retry_base, '1 minute'), nullif(insert_job.retry_max, '1 day'),
+      insert_job.attempts, insert_job.max_attempts, insert_job.timeout, insert_job.retry_base, insert_job.retry_max,
       insert_job.unique_key, insert_job.errors, insert_job.created_at, insert_job.cron, insert_job.cron_tick, v_slot);
   end if;
   perform pgmill.wake(insert_job.queue);
@@ -2874,6 +2903,30 @@ $$;
 comment on function pgmill.insert_job is 'Writes one job into the room its run_at belongs to.';
 
 do $$ begin perform pgmill.grant_execute('pgmill.insert_job', null); end $$;
+
+-- file: sql/internal/is_awake.sql
+
+create or replace function pgmill.is_awake(
+  queue text
+)
+returns boolean
+language sql
+volatile
+as $$
+  -- Whether no worker sleeps that wants jobs of the queue; then none falls asleep before this transaction has ended. In SQL, and
+  -- without settings of its own, so that it becomes a part of the caller's expression; nobody but pgmill's functions is granted it.
+  --
+  --   queue  that a job was put into
+  --
+  -- Returns  false: wake must be called.
+  -- Errors   none.
+  -- Locks    as wake.
+  select pg_try_advisory_xact_lock_shared(hashtext('pgmill'), hashtext(is_awake.queue) & 63)
+$$;
+
+comment on function pgmill.is_awake is 'Whether no worker sleeps that wants jobs of the queue.';
+
+do $$ begin perform pgmill.grant_execute('pgmill.is_awake', null); end $$;
 
 -- file: sql/internal/is_large.sql
 
@@ -2990,8 +3043,8 @@ returns table (
 language sql
 stable
 as $$
-  -- Reads add_jobs' array, with add_job's defaults; those of retry_base and retry_max are null, as in the rooms. In SQL, and without settings of its own, so that it becomes a part of
-  -- the caller's query (a definer's function cannot); nobody but pgmill's functions is granted it.
+  -- Reads add_jobs' array, with add_job's defaults; those of retry_base and retry_max are null, as in the rooms. In SQL, and
+  -- without settings of its own, so that it becomes a part of the caller's query; nobody but pgmill's functions is granted it.
   --
   --   jobs  an array of objects
   --
@@ -3153,25 +3206,24 @@ as $$
 -- Errors   none.
 --
 -- While a snapshot is held open elsewhere, the entries of rows that are gone stay in the index, and a look at its low end walks
--- over all of them. A mark is set only where that takes 2 ms, which callers know, in an index that is large enough to be the reason; it lies 2 seconds
--- lower than it might, for those who commit late. What comes in below all the same (a transaction that stayed open for longer; a
--- time moved by hand) is found by the next look at everything. Those come a hundred times as long after each other as
--- each takes, so that they cost one per cent of the time.
+-- over all of them. A mark is set only where that takes 2 ms, which callers know, in an index that is large enough to be the
+-- reason; it lies 2 seconds lower than it might, for those who commit late. What comes in below all the same (a transaction that
+-- stayed open for longer; a time moved by hand) is found by the next look at everything. Those come a hundred times as long after
+-- each other as each takes, so that they cost one per cent of the time.
 --
 -- The mark is a setting of the session: it leaves no dead row behind, and needs no lock.
 declare
   v_now   timestamptz := clock_timestamp();
-  v_name  text        := 'pgmill.mark_' || set_mark.mark;
-  v_until float8;
+  v_until timestamptz;
 begin
   if pg_relation_size(format('pgmill.%I', set_mark.index)::regclass) < 256 * 1024 then
     return;
   end if;
   v_until := case
-    when pgmill.read_mark(set_mark.mark) = '-infinity' then extract(epoch from v_now + 100 * (v_now - set_mark.began))
-    else split_part(current_setting(v_name), ' ', 2)::float8
+    when pgmill.read_mark(set_mark.mark) = '-infinity' then v_now + 100 * (v_now - set_mark.began)
+    else to_timestamp(split_part(current_setting('pgmill.mark_' || set_mark.mark), ' ', 2)::float8)
   end;
-  perform set_config(v_name, extract(epoch from set_mark.lowest - interval '2 seconds') || ' ' || v_until, false);
+  perform pgmill.write_mark(set_mark.mark, set_mark.lowest - interval '2 seconds', v_until);
 end;
 $$;
 
@@ -3205,7 +3257,7 @@ as $$
 -- A new slot is not pointed at before the transaction that made it has committed, so that is left to the next call; and whoever
 -- inserts reads the register before its statement begins, so that the statement knows every slot the register can name.
 declare
-  v_current int     := coalesce(pg_sequence_last_value('pgmill.ready_slot'), 0);
+  v_current int     := pgmill.current_slot();
   v_size    bigint  := pg_relation_size(format('pgmill.ready_%s', v_current)::regclass);
   v_slots   int[];
   v_slot    int;
@@ -3253,7 +3305,7 @@ begin
           having bool_and(l.mode = 'AccessShareLock'));
         if string_to_array(current_setting('pgmill.readers_of_' || v_slot, true), ',') && v_readers then
           v_in_use := true;
-          perform set_config('pgmill.mark_ready_' || v_slot, '0 ' || extract(epoch from clock_timestamp() + interval '30 seconds'), false);
+          perform pgmill.write_mark('ready_' || v_slot, 'epoch', clock_timestamp() + interval '30 seconds');
         end if;
         perform set_config('pgmill.readers_of_' || v_slot, array_to_string(v_readers, ','), false);
     end;
@@ -3278,6 +3330,29 @@ comment on function pgmill.turn_ring is 'Truncates an emptied slot of the ring a
 
 do $$ begin perform pgmill.grant_execute('pgmill.turn_ring', null); end $$;
 
+-- file: sql/internal/waiting_mark.sql
+
+create or replace function pgmill.waiting_mark(
+  queues text[]
+)
+returns text
+language sql
+stable
+as $$
+  -- The name of the low-water mark of `waiting` for these queues (set_mark). In SQL, and without settings of its own, so that it
+  -- becomes a part of the caller's expression; nobody but pgmill's functions is granted it.
+  --
+  --   queues  that are looked at together
+  --
+  -- Returns  a name.
+  -- Errors   none.
+  select 'waiting_' || (hashtext(array_to_string(waiting_mark.queues, ',')) & 2147483647)
+$$;
+
+comment on function pgmill.waiting_mark is 'The name of the low-water mark of waiting for these queues.';
+
+do $$ begin perform pgmill.grant_execute('pgmill.waiting_mark', null); end $$;
+
 -- file: sql/internal/wake.sql
 
 create or replace function pgmill.wake(
@@ -3301,7 +3376,7 @@ as $$
 -- below fails and this transaction notifies. The worker is granted the lock only when every transaction that did
 -- not notify has committed, and then looks once more: so no job is overlooked, and a busy system never notifies.
 begin
-  if not pg_try_advisory_xact_lock_shared(hashtext('pgmill'), hashtext(wake.queue) & 63) then
+  if not pgmill.is_awake(wake.queue) then
     -- One empty payload: PostgreSQL folds equal notifications of a transaction into one.
     perform pg_notify('pgmill', '');
   end if;
@@ -3311,6 +3386,35 @@ $$;
 comment on function pgmill.wake is 'Tells sleeping workers that there is work.';
 
 do $$ begin perform pgmill.grant_execute('pgmill.wake', null); end $$;
+
+-- file: sql/internal/write_mark.sql
+
+create or replace function pgmill.write_mark(
+  mark   text,
+  lowest timestamptz,
+  until  timestamptz
+)
+returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pgmill, pg_temp
+as $$
+-- Notes a mark that read_mark reads, in a setting of the session.
+--
+--   mark    its name
+--   lowest  what it says
+--   until   it holds until then
+--
+-- Returns  nothing.
+-- Errors   none.
+begin
+  perform set_config('pgmill.mark_' || write_mark.mark, extract(epoch from write_mark.lowest) || ' ' || extract(epoch from write_mark.until), false);
+end;
+$$;
+
+comment on function pgmill.write_mark is 'Notes a mark that read_mark reads.';
+
+do $$ begin perform pgmill.grant_execute('pgmill.write_mark', null); end $$;
 
 -- file: sql/producer/add_job.sql
 
@@ -3354,7 +3458,7 @@ as $$
 declare
   v_now  timestamptz := clock_timestamp();
   v_id   bigint      := nextval('pgmill.job_id');
-  v_slot int         := coalesce(pg_sequence_last_value('pgmill.ready_slot'), 0);  -- before the statement: see turn_ring
+  v_slot int         := pgmill.current_slot();
   v_key  record;
 begin
   -- The ordinary case first, with all that can be wrong in one expression: two calls less, a fifth of the time.
@@ -3365,17 +3469,16 @@ begin
     and add_job.run_at is null
     and add_job.max_attempts between 1 and 1000
     and add_job.timeout is null
-    and add_job.retry_base between '0' and '366 days'
-    and add_job.retry_max between '0' and '3660 days'
-    and add_job.unique_key is null
-    and add_job.on_duplicate in ('skip', 'replace', 'error')
+    and add_job.retry_base = '1 minute' and add_job.retry_max = '1 day'
+    and add_job.unique_key is null and add_job.on_duplicate = 'skip'
   then
     insert into pgmill.ready (
-      id, queue, name, payload, priority, run_at, attempts, max_attempts, retry_base, retry_max, created_at, slot)
+      id, queue, name, payload, priority, run_at, attempts, max_attempts, created_at, slot)
     values (
-      v_id, add_job.queue, add_job.name, add_job.payload, add_job.priority, v_now, 0, add_job.max_attempts,
-      nullif(add_job.retry_base, '1 minute'), nullif(add_job.retry_max, '1 day'), v_now, v_slot);
-    perform pgmill.wake(add_job.queue);
+      v_id, add_job.queue, add_job.name, add_job.payload, add_job.priority, v_now, 0, add_job.max_attempts, v_now, v_slot);
+    if not pgmill.is_awake(add_job.queue) then
+      perform pgmill.wake(add_job.queue);
+    end if;
     return v_id;
   end if;
 
@@ -3433,7 +3536,7 @@ declare
   v_held    bigint[];
   v_ids     bigint[];
   v_created boolean[];
-  v_slot    int         := coalesce(pg_sequence_last_value('pgmill.ready_slot'), 0);  -- before the statement: see turn_ring
+  v_slot    int         := pgmill.current_slot();
   v_key     record;
   j         record;
 begin
@@ -3627,14 +3730,15 @@ begin
     where k.queue = any (array[f.queue]) and k.unique_key = f.unique_key;
   end if;
   if v_crons is not null then
-    update pgmill.cron_tick t set completed_at = v_now from unnest(v_crons, v_ticks) c(cron, tick) where t.cron = any (array[c.cron]) and t.tick = c.tick;
+    update pgmill.cron_tick t set completed_at = v_now from unnest(v_crons, v_ticks) c(cron, tick)
+    where t.cron = any (array[c.cron]) and t.tick = c.tick;
   end if;
   if v_large is not null then
     delete from pgmill.payload p where p.id = any (v_large);
   end if;
 
   if cardinality(v_done) = cardinality(complete_jobs.ids) then
-    return query select i.id, 'completed' from unnest(complete_jobs.ids) with ordinality i(id, ord) order by i.ord;
+    return query select i, 'completed' from unnest(complete_jobs.ids) i;
   else
     return query
     select
@@ -3946,10 +4050,10 @@ as $$
 -- Moves    waiting -> ready, what is due; ready -> running.
 -- Locks    the jobs' rows; passes over rows that others hold, and never waits.
 --
--- The settings above pin the plan: a scan of ready_claim from its low end in each slot, merged, and no further than
--- max_jobs; then the rows by their place. A planner that has never seen the tables full would choose otherwise, and a session
--- keeps its plans when they fill. With this plan the jobs come out in the order in which they were picked; a sort would only
--- copy them. (Other functions look up `id between x and x`: for `id = x` it might walk through the whole index of ids.)
+-- The settings above pin the plan: a scan of ready_claim from its low end in each slot, merged, and no further than max_jobs; then
+-- the rows by their place. A planner that has never seen the tables full would choose otherwise, and a session keeps its plans when they
+-- fill. The jobs come out in the order in which they were picked; a sort would only copy them. (Other functions look up `id between
+-- x and x`: for `id = x` the plan might walk through the whole index of ids.)
 -- A token is 74 random bits, fresh for each claim, and the job's id: a random one for each job takes a tenth of the time.
 #variable_conflict use_column
 declare
@@ -3959,21 +4063,24 @@ declare
   v_queue text;
   v_count bigint;
 begin
-  perform pgmill.check_filters(get_jobs.queues, get_jobs.names, get_jobs.except_names);
-  if (get_jobs.worker <> '' and length(get_jobs.worker) <= 255 and get_jobs.max_jobs between 1 and 10000
-    and get_jobs.lease between '1 millisecond' and '30 days' and get_jobs.unordered is not null) is not true
+  -- The ordinary case, in one expression: a worker of one queue that has handlers for some names.
+  if (get_jobs.worker <> '' and length(get_jobs.worker) <= 255
+    and get_jobs.max_jobs between 1 and 10000
+    and cardinality(get_jobs.queues) = 1 and get_jobs.queues[1] <> ''
+    and array_ndims(get_jobs.names) = 1 and cardinality(get_jobs.names) <= 10000 and array_position(get_jobs.names, null) is null
+    and get_jobs.except_names is null and get_jobs.unordered is not null
+    and get_jobs.lease between '1 millisecond' and '30 days') is not true
   then
-    perform pgmill.check_claim(get_jobs.worker, get_jobs.max_jobs, get_jobs.lease, get_jobs.unordered);
-  end if;
-
-  if cardinality(get_jobs.queues) > 1 and not get_jobs.unordered then
-    return query
-    select c.*
-    from pgmill.claim_across(get_jobs.worker, get_jobs.max_jobs, get_jobs.queues, get_jobs.names, get_jobs.except_names, get_jobs.lease) c;
-    return;
+    perform pgmill.check_claim(
+      get_jobs.worker, get_jobs.max_jobs, get_jobs.queues, get_jobs.names, get_jobs.except_names, get_jobs.lease, get_jobs.unordered);
   end if;
 
   perform pgmill.admit_due(get_jobs.queues, v_now, greatest(get_jobs.max_jobs, 1000));
+  if cardinality(get_jobs.queues) > 1 and not get_jobs.unordered then
+    return query select c.* from pgmill.claim_across(
+      get_jobs.worker, get_jobs.max_jobs, get_jobs.queues, get_jobs.names, get_jobs.except_names, get_jobs.lease) c;
+    return;
+  end if;
   foreach v_queue in array get_jobs.queues loop
     return query
     with picked as materialized (
@@ -4059,7 +4166,7 @@ as $$
 --          null: none is scheduled.
 -- Errors   PM001 invalid_argument.
 declare
-  v_from timestamptz := pgmill.read_mark('waiting_' || (hashtext(array_to_string(next_run_at.queues, ',')) & 2147483647));  -- as admit_due
+  v_from timestamptz := pgmill.read_mark(pgmill.waiting_mark(next_run_at.queues));
 begin
   perform pgmill.check_filters(next_run_at.queues, next_run_at.names, next_run_at.except_names);
   return (
@@ -4800,37 +4907,38 @@ do $$ begin perform pgmill.grant_execute('pgmill.insights', 'pgmill_observer'); 
 -- and find_jobs read it too. A job waiting to retry is scheduled, with attempts > 0.
 create or replace view pgmill.job as
 select
-  w.id, 'scheduled'::text as state, w.queue, w.name,
-  coalesce(w.payload, (select p.payload from pgmill.payload p where p.id = w.id)) as payload,
-  w.priority, w.run_at, w.attempts, w.max_attempts, w.timeout,
-  coalesce(w.retry_base, '1 minute') as retry_base, coalesce(w.retry_max, '1 day') as retry_max, w.unique_key, coalesce(w.errors, '[]') as errors, w.created_at, w.cron, w.cron_tick,
-  null::text as worker, null::timestamptz as claimed_at, null::timestamptz as lease_until, false as cancel_requested,
-  null::timestamptz as finished_at, null::jsonb as result
-from pgmill.waiting w
-union all
-select
-  r.id, 'ready', r.queue, r.name,
-  coalesce(r.payload, (select p.payload from pgmill.payload p where p.id = r.id)),
-  r.priority, r.run_at, r.attempts, r.max_attempts, r.timeout,
-  coalesce(r.retry_base, '1 minute'), coalesce(r.retry_max, '1 day'), r.unique_key, coalesce(r.errors, '[]'), r.created_at, r.cron, r.cron_tick,
-  null, null, null, false, null, null
-from pgmill.ready r
-union all
-select
-  r.id, 'running', r.queue, r.name,
-  coalesce(r.payload, (select p.payload from pgmill.payload p where p.id = r.id)),
-  r.priority, r.run_at, r.attempts, r.max_attempts, r.timeout,
-  coalesce(r.retry_base, '1 minute'), coalesce(r.retry_max, '1 day'), r.unique_key, coalesce(r.errors, '[]'), r.created_at, r.cron, r.cron_tick,
-  r.worker, r.claimed_at, r.lease_until, r.cancel_requested, null, null
-from pgmill.running r
-union all
-select
-  f.id, f.state, f.queue, f.name,
-  coalesce(f.payload, (select p.payload from pgmill.payload p where p.id = f.id)),
-  f.priority, f.run_at, f.attempts, f.max_attempts, f.timeout,
-  coalesce(f.retry_base, '1 minute'), coalesce(f.retry_max, '1 day'), f.unique_key, coalesce(f.errors, '[]'), f.created_at, f.cron, f.cron_tick,
-  f.worker, f.claimed_at, null, false, f.finished_at, f.result
-from pgmill.finished f;
+  j.id, j.state, j.queue, j.name,
+  coalesce(j.payload, (select p.payload from pgmill.payload p where p.id = j.id)) as payload,
+  j.priority, j.run_at, j.attempts, j.max_attempts, j.timeout,
+  coalesce(j.retry_base, '1 minute') as retry_base, coalesce(j.retry_max, '1 day') as retry_max,
+  j.unique_key, coalesce(j.errors, '[]') as errors, j.created_at, j.cron, j.cron_tick,
+  j.worker, j.claimed_at, j.lease_until, j.cancel_requested, j.finished_at, j.result
+from (
+  select
+    w.id, 'scheduled'::text as state, w.queue, w.name, w.payload, w.priority, w.run_at, w.attempts, w.max_attempts,
+    w.timeout, w.retry_base, w.retry_max, w.unique_key, w.errors, w.created_at, w.cron, w.cron_tick,
+    null::text as worker, null::timestamptz as claimed_at, null::timestamptz as lease_until, false as cancel_requested,
+    null::timestamptz as finished_at, null::jsonb as result
+  from pgmill.waiting w
+  union all
+  select
+    r.id, 'ready', r.queue, r.name, r.payload, r.priority, r.run_at, r.attempts, r.max_attempts,
+    r.timeout, r.retry_base, r.retry_max, r.unique_key, r.errors, r.created_at, r.cron, r.cron_tick,
+    null, null, null, false, null, null
+  from pgmill.ready r
+  union all
+  select
+    r.id, 'running', r.queue, r.name, r.payload, r.priority, r.run_at, r.attempts, r.max_attempts,
+    r.timeout, r.retry_base, r.retry_max, r.unique_key, r.errors, r.created_at, r.cron, r.cron_tick,
+    r.worker, r.claimed_at, r.lease_until, r.cancel_requested, null, null
+  from pgmill.running r
+  union all
+  select
+    f.id, f.state, f.queue, f.name, f.payload, f.priority, f.run_at, f.attempts, f.max_attempts,
+    f.timeout, f.retry_base, f.retry_max, f.unique_key, f.errors, f.created_at, f.cron, f.cron_tick,
+    f.worker, f.claimed_at, null, false, f.finished_at, f.result
+  from pgmill.finished f
+) j;
 
 comment on view pgmill.job is 'Every job, whichever room it is in.';
 
@@ -5268,7 +5376,7 @@ do $$ begin perform pgmill.grant_execute('pgmill.update_job', 'pgmill_admin'); e
 
 do $$ begin perform pgmill.add_partitions(); end $$;
 
-insert into pgmill.installed (version, sql_hash) values ('0.0.1', 'sha1:8ebae1d85c0dc85197465f2e312766b291fdebb8')
+insert into pgmill.installed (version, sql_hash) values ('0.0.1', 'sha1:0f782c596348f4f04edf3e6c8387c1cba6f5dbb6')
 on conflict (one) do update
 set version = excluded.version, sql_hash = excluded.sql_hash, installed_at = now()
 where (installed.version, installed.sql_hash) is distinct from (excluded.version, excluded.sql_hash);

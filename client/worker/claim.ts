@@ -30,7 +30,8 @@ export type Row = [
 ];
 
 const columns = `id, token, name, payload, attempt, ${milliseconds('timeout')}, cron, queue, priority, max_attempts,
-  ${milliseconds('run_at')}, case when created_at <> run_at then ${milliseconds('created_at')} end, case when ordinality = 1 then ${milliseconds('lease_until')} end`;
+  ${milliseconds('run_at')}, case when created_at <> run_at then ${milliseconds('created_at')} end,
+  case when ordinality = 1 then ${milliseconds('lease_until')} end`;
 
 /**
  * Makes the claim without waiting until the disk has it. If the server crashes within the next moments the claim may be
@@ -74,6 +75,7 @@ export class Claims {
 
   #write(): { text: string; values: unknown[] } {
     const { workerId: worker, filter, lease, unordered } = this.#settings;
+    // max_jobs is the first argument, so its value, which is another one each time, can be put before the others.
     const { call, values } = writeCall(getJobs, { maxJobs: 1, worker, ...filter, lease, unordered });
     return { text: `select ${columns} from ${call} with ordinality, ${unflushed}`, values: values.slice(1) };
   }

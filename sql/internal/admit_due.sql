@@ -26,10 +26,10 @@ as $$
 -- Locks    the jobs' rows; passes over rows that others hold, and never waits.
 declare
   v_began timestamptz := clock_timestamp();
-  v_mark  text        := 'waiting_' || (hashtext(array_to_string(admit_due.queues, ',')) & 2147483647);
+  v_mark  text        := pgmill.waiting_mark(admit_due.queues);
   v_from  timestamptz := pgmill.read_mark(v_mark);
   v_first timestamptz;
-  v_slot  int         := coalesce(pg_sequence_last_value('pgmill.ready_slot'), 0);  -- before the statement: see turn_ring
+  v_slot  int         := pgmill.current_slot();
   v_count bigint;
 begin
   select min(e.run_at) into v_first

@@ -19,6 +19,8 @@ as $$
 -- Errors   PM001, with the position of the first object that is wrong, counted from 1.
 declare
   v_good    boolean;
+  v_first   text;
+  v_last    text;
   v_ord     bigint;
   v_job     jsonb;
   v_message text;
@@ -50,12 +52,17 @@ begin
           and (r.retry_max is null or r.retry_max between '0' and '3660 days')
           and (r.unique_key is null or (r.unique_key <> '' and length(r.unique_key) <= 255))
           and r.on_duplicate in ('skip', 'replace', 'error'), false)), true),
-        coalesce(array_agg(distinct r.queue), '{}'),
+        min(r.queue), max(r.queue),
         coalesce(bool_or(r.unique_key is not null), false),
         coalesce(bool_or(r.run_at is not null), false),
         coalesce(bool_or(pgmill.is_large(r.payload)), false)
-      into v_good, queues, keyed, later, large
+      into v_good, v_first, v_last, keyed, later, large
       from pgmill.read_jobs(check_jobs.jobs) r;
+      -- Mostly one; collecting them always would take as long as the rest of these.
+      queues := case
+        when v_first = v_last then array[v_first]
+        else array(select distinct r.queue from pgmill.read_jobs(check_jobs.jobs) r)
+      end;
     end if;
   exception
     when data_exception or invalid_parameter_value then v_good := false;
@@ -73,7 +80,8 @@ begin
       perform pgmill.check_keys(
         v_job, '{name,payload,queue,priority,run_at,max_attempts,timeout,retry_base,retry_max,unique_key,on_duplicate}');
       perform pgmill.check_job(
-        r.name, r.payload, r.queue, r.priority, r.run_at, r.max_attempts, r.timeout, coalesce(r.retry_base, '0'), coalesce(r.retry_max, '0'), r.unique_key, r.on_duplicate)
+        r.name, r.payload, r.queue, r.priority, r.run_at, r.max_attempts, r.timeout,
+        coalesce(r.retry_base, '0'), coalesce(r.retry_max, '0'), r.unique_key, r.on_duplicate)
       from pgmill.read_jobs(jsonb_build_array(v_job)) r;
     exception
       when sqlstate 'PM001' then

@@ -31,7 +31,7 @@ as $$
 --
 -- Returns  as get_jobs.
 -- Errors   none.
--- Moves    waiting -> ready, what is due; ready -> running.
+-- Moves    ready -> running.
 -- Locks    the jobs' rows; passes over rows that others hold, and never waits.
 --
 -- get_jobs' settings pin the plans here too.
@@ -41,8 +41,6 @@ declare
   v_takes  int[];
   v_queue  text;
 begin
-  perform pgmill.admit_due(claim_across.queues, clock_timestamp(), greatest(claim_across.max_jobs, 1000));
-
   -- First see how many of the most urgent jobs lie in each queue, then claim so many from each.
   -- Locking max_jobs in every queue and keeping a part would hide the rest from other workers.
   select array_agg(s.queue), array_agg(s.take) into v_queues, v_takes

@@ -27,7 +27,7 @@ as $$
 #variable_conflict use_column
 declare
   v_now  timestamptz := clock_timestamp();
-  v_slot int         := coalesce(pg_sequence_last_value('pgmill.ready_slot'), 0);  -- before the statement: see turn_ring
+  v_slot int         := pgmill.current_slot();
 begin
   return query
   with input as materialized (

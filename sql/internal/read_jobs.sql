@@ -8,8 +8,8 @@ returns table (
 language sql
 stable
 as $$
-  -- Reads add_jobs' array, with add_job's defaults; those of retry_base and retry_max are null, as in the rooms. In SQL, and without settings of its own, so that it becomes a part of
-  -- the caller's query (a definer's function cannot); nobody but pgmill's functions is granted it.
+  -- Reads add_jobs' array, with add_job's defaults; those of retry_base and retry_max are null, as in the rooms. In SQL, and
+  -- without settings of its own, so that it becomes a part of the caller's query; nobody but pgmill's functions is granted it.
   --
   --   jobs  an array of objects
   --

@@ -20,25 +20,24 @@ as $$
 -- Errors   none.
 --
 -- While a snapshot is held open elsewhere, the entries of rows that are gone stay in the index, and a look at its low end walks
--- over all of them. A mark is set only where that takes 2 ms, which callers know, in an index that is large enough to be the reason; it lies 2 seconds
--- lower than it might, for those who commit late. What comes in below all the same (a transaction that stayed open for longer; a
--- time moved by hand) is found by the next look at everything. Those come a hundred times as long after each other as
--- each takes, so that they cost one per cent of the time.
+-- over all of them. A mark is set only where that takes 2 ms, which callers know, in an index that is large enough to be the
+-- reason; it lies 2 seconds lower than it might, for those who commit late. What comes in below all the same (a transaction that
+-- stayed open for longer; a time moved by hand) is found by the next look at everything. Those come a hundred times as long after
+-- each other as each takes, so that they cost one per cent of the time.
 --
 -- The mark is a setting of the session: it leaves no dead row behind, and needs no lock.
 declare
   v_now   timestamptz := clock_timestamp();
-  v_name  text        := 'pgmill.mark_' || set_mark.mark;
-  v_until float8;
+  v_until timestamptz;
 begin
   if pg_relation_size(format('pgmill.%I', set_mark.index)::regclass) < 256 * 1024 then
     return;
   end if;
   v_until := case
-    when pgmill.read_mark(set_mark.mark) = '-infinity' then extract(epoch from v_now + 100 * (v_now - set_mark.began))
-    else split_part(current_setting(v_name), ' ', 2)::float8
+    when pgmill.read_mark(set_mark.mark) = '-infinity' then v_now + 100 * (v_now - set_mark.began)
+    else to_timestamp(split_part(current_setting('pgmill.mark_' || set_mark.mark), ' ', 2)::float8)
   end;
-  perform set_config(v_name, extract(epoch from set_mark.lowest - interval '2 seconds') || ' ' || v_until, false);
+  perform pgmill.write_mark(set_mark.mark, set_mark.lowest - interval '2 seconds', v_until);
 end;
 $$;
 

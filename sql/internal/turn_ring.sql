@@ -22,7 +22,7 @@ as $$
 -- A new slot is not pointed at before the transaction that made it has committed, so that is left to the next call; and whoever
 -- inserts reads the register before its statement begins, so that the statement knows every slot the register can name.
 declare
-  v_current int     := coalesce(pg_sequence_last_value('pgmill.ready_slot'), 0);
+  v_current int     := pgmill.current_slot();
   v_size    bigint  := pg_relation_size(format('pgmill.ready_%s', v_current)::regclass);
   v_slots   int[];
   v_slot    int;
@@ -70,7 +70,7 @@ begin
           having bool_and(l.mode = 'AccessShareLock'));
         if string_to_array(current_setting('pgmill.readers_of_' || v_slot, true), ',') && v_readers then
           v_in_use := true;
-          perform set_config('pgmill.mark_ready_' || v_slot, '0 ' || extract(epoch from clock_timestamp() + interval '30 seconds'), false);
+          perform pgmill.write_mark('ready_' || v_slot, 'epoch', clock_timestamp() + interval '30 seconds');
         end if;
         perform set_config('pgmill.readers_of_' || v_slot, array_to_string(v_readers, ','), false);
     end;

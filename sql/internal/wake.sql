@@ -19,7 +19,7 @@ as $$
 -- below fails and this transaction notifies. The worker is granted the lock only when every transaction that did
 -- not notify has committed, and then looks once more: so no job is overlooked, and a busy system never notifies.
 begin
-  if not pg_try_advisory_xact_lock_shared(hashtext('pgmill'), hashtext(wake.queue) & 63) then
+  if not pgmill.is_awake(wake.queue) then
     -- One empty payload: PostgreSQL folds equal notifications of a transaction into one.
     perform pg_notify('pgmill', '');
   end if;

@@ -29,7 +29,7 @@ declare
   v_held    bigint[];
   v_ids     bigint[];
   v_created boolean[];
-  v_slot    int         := coalesce(pg_sequence_last_value('pgmill.ready_slot'), 0);  -- before the statement: see turn_ring
+  v_slot    int         := pgmill.current_slot();
   v_key     record;
   j         record;
 begin

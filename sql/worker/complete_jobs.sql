@@ -75,14 +75,15 @@ begin
     where k.queue = any (array[f.queue]) and k.unique_key = f.unique_key;
   end if;
   if v_crons is not null then
-    update pgmill.cron_tick t set completed_at = v_now from unnest(v_crons, v_ticks) c(cron, tick) where t.cron = any (array[c.cron]) and t.tick = c.tick;
+    update pgmill.cron_tick t set completed_at = v_now from unnest(v_crons, v_ticks) c(cron, tick)
+    where t.cron = any (array[c.cron]) and t.tick = c.tick;
   end if;
   if v_large is not null then
     delete from pgmill.payload p where p.id = any (v_large);
   end if;
 
   if cardinality(v_done) = cardinality(complete_jobs.ids) then
-    return query select i.id, 'completed' from unnest(complete_jobs.ids) with ordinality i(id, ord) order by i.ord;
+    return query select i, 'completed' from unnest(complete_jobs.ids) i;
   else
     return query
     select

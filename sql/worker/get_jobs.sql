@@ -50,10 +50,10 @@ as $$
 -- Moves    waiting -> ready, what is due; ready -> running.
 -- Locks    the jobs' rows; passes over rows that others hold, and never waits.
 --
--- The settings above pin the plan: a scan of ready_claim from its low end in each slot, merged, and no further than
--- max_jobs; then the rows by their place. A planner that has never seen the tables full would choose otherwise, and a session
--- keeps its plans when they fill. With this plan the jobs come out in the order in which they were picked; a sort would only
--- copy them. (Other functions look up `id between x and x`: for `id = x` it might walk through the whole index of ids.)
+-- The settings above pin the plan: a scan of ready_claim from its low end in each slot, merged, and no further than max_jobs; then
+-- the rows by their place. A planner that has never seen the tables full would choose otherwise, and a session keeps its plans when they
+-- fill. The jobs come out in the order in which they were picked; a sort would only copy them. (Other functions look up `id between
+-- x and x`: for `id = x` the plan might walk through the whole index of ids.)
 -- A token is 74 random bits, fresh for each claim, and the job's id: a random one for each job takes a tenth of the time.
 #variable_conflict use_column
 declare
@@ -63,21 +63,24 @@ declare
   v_queue text;
   v_count bigint;
 begin
-  perform pgmill.check_filters(get_jobs.queues, get_jobs.names, get_jobs.except_names);
-  if (get_jobs.worker <> '' and length(get_jobs.worker) <= 255 and get_jobs.max_jobs between 1 and 10000
-    and get_jobs.lease between '1 millisecond' and '30 days' and get_jobs.unordered is not null) is not true
+  -- The ordinary case, in one expression: a worker of one queue that has handlers for some names.
+  if (get_jobs.worker <> '' and length(get_jobs.worker) <= 255
+    and get_jobs.max_jobs between 1 and 10000
+    and cardinality(get_jobs.queues) = 1 and get_jobs.queues[1] <> ''
+    and array_ndims(get_jobs.names) = 1 and cardinality(get_jobs.names) <= 10000 and array_position(get_jobs.names, null) is null
+    and get_jobs.except_names is null and get_jobs.unordered is not null
+    and get_jobs.lease between '1 millisecond' and '30 days') is not true
   then
-    perform pgmill.check_claim(get_jobs.worker, get_jobs.max_jobs, get_jobs.lease, get_jobs.unordered);
-  end if;
-
-  if cardinality(get_jobs.queues) > 1 and not get_jobs.unordered then
-    return query
-    select c.*
-    from pgmill.claim_across(get_jobs.worker, get_jobs.max_jobs, get_jobs.queues, get_jobs.names, get_jobs.except_names, get_jobs.lease) c;
-    return;
+    perform pgmill.check_claim(
+      get_jobs.worker, get_jobs.max_jobs, get_jobs.queues, get_jobs.names, get_jobs.except_names, get_jobs.lease, get_jobs.unordered);
   end if;
 
   perform pgmill.admit_due(get_jobs.queues, v_now, greatest(get_jobs.max_jobs, 1000));
+  if cardinality(get_jobs.queues) > 1 and not get_jobs.unordered then
+    return query select c.* from pgmill.claim_across(
+      get_jobs.worker, get_jobs.max_jobs, get_jobs.queues, get_jobs.names, get_jobs.except_names, get_jobs.lease) c;
+    return;
+  end if;
   foreach v_queue in array get_jobs.queues loop
     return query
     with picked as materialized (

@@ -21,7 +21,7 @@ as $$
 --          null: none is scheduled.
 -- Errors   PM001 invalid_argument.
 declare
-  v_from timestamptz := pgmill.read_mark('waiting_' || (hashtext(array_to_string(next_run_at.queues, ',')) & 2147483647));  -- as admit_due
+  v_from timestamptz := pgmill.read_mark(pgmill.waiting_mark(next_run_at.queues));
 begin
   perform pgmill.check_filters(next_run_at.queues, next_run_at.names, next_run_at.except_names);
   return (
