@@ -19,9 +19,10 @@ export type Row = [
   attempt: string,
   timeout: string | null,
   cron: string | null,
-  queue: string,
-  priority: string,
-  maxAttempts: string,
+  /** These three are null where they are as usual. */
+  queue: string | null,
+  priority: string | null,
+  maxAttempts: string | null,
   runAt: string,
   /** null: at run_at, as nearly every job. */
   createdAt: string | null,
@@ -29,7 +30,11 @@ export type Row = [
   leaseUntil: string | null,
 ];
 
-const columns = `id, token, name, payload, attempt, ${milliseconds('timeout')}, cron, queue, priority, max_attempts,
+/** What most jobs have need not be sent and read with each. */
+export const usual = { queue: 'default', priority: 5, maxAttempts: 3 };
+
+const columns = `id, token, name, payload, attempt, ${milliseconds('timeout')}, cron,
+  nullif(queue, '${usual.queue}'), nullif(priority, ${usual.priority}), nullif(max_attempts, ${usual.maxAttempts}),
   ${milliseconds('run_at')}, case when created_at <> run_at then ${milliseconds('created_at')} end,
   case when ordinality = 1 then ${milliseconds('lease_until')} end`;
 

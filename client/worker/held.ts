@@ -1,6 +1,6 @@
 import { readCron, type StoredCron, toDate } from '../rows.js';
 import type { JobCron, LeasedJob } from '../types.js';
-import type { Claim, Row } from './claim.js';
+import { type Claim, type Row, usual } from './claim.js';
 import { JobStoppedError, type StopCode } from './reasons.js';
 import type { JobHandler } from './settings.js';
 
@@ -96,12 +96,12 @@ export class Held {
     return {
       id,
       token,
-      queue,
+      queue: queue ?? usual.queue,
       name,
       payload: this.payload,
-      priority: Number(priority),
+      priority: Number(priority ?? usual.priority),
       attempt: Number(attempt),
-      maxAttempts: Number(maxAttempts),
+      maxAttempts: Number(maxAttempts ?? usual.maxAttempts),
       runAt: toDate(Number(runAt)),
       createdAt: toDate(Number(createdAt ?? runAt)),
       timeout: timeout === null ? null : Number(timeout),
