@@ -108,8 +108,14 @@ export class Runner {
 
   /** Claims up to so many jobs and starts those that have a slot; returns how many there were. */
   async claim(maxJobs: number): Promise<number> {
-    await this.link.open(); // nothing is claimed whose ending could not be recorded
-    const held = await this.#claims.take(maxJobs);
+    this.slots.coming += maxJobs;
+    let held: Held[];
+    try {
+      await this.link.open(); // nothing is claimed whose ending could not be recorded
+      held = await this.#claims.take(maxJobs);
+    } finally {
+      this.slots.coming -= maxJobs;
+    }
     this.counts.claimed += held.length;
     this.slots.add(held);
     if (this.#closing) this.releaseUnstarted();

@@ -18,6 +18,8 @@ export interface SlotsOptions {
 /** The jobs that run, never more than `concurrency`, and those claimed ahead of a free slot. */
 export class Slots {
   readonly running = new Set<Held>();
+  /** Jobs that were asked for and may still come. */
+  coming = 0;
   readonly #options: SlotsOptions;
   #ahead: Held[] = [];
   /** How long jobs take, in milliseconds, the last ones counting most; infinite: not known yet. */
@@ -47,9 +49,8 @@ export class Slots {
   room(): number {
     const prefetch = this.#prefetch();
     const { concurrency } = this.#options;
-    const ahead = this.#ahead.length;
-    if (ahead > prefetch / 2) return 0;
-    return Math.min(concurrency - this.running.size + prefetch - ahead, concurrency + Math.floor(prefetch / 2));
+    const room = concurrency - this.running.size + prefetch - this.#ahead.length - this.coming;
+    return room < Math.max(prefetch / 2, 1) ? 0 : Math.min(room, concurrency + Math.floor(prefetch / 2));
   }
 
   add(held: Held[]): void {
