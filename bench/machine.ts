@@ -21,7 +21,7 @@ export const settings = {
   fsync: true,
   synchronous_commit: true,
   shared_buffers: '1GB',
-  max_wal_size: '8GB',
+  max_wal_size: '16GB',
   checkpoint_timeout: '15min',
   max_connections: 100,
 };

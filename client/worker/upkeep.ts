@@ -12,8 +12,12 @@ export interface UpkeepOptions {
 /** A turn that takes longer is left to itself, in milliseconds: its connection is dead. */
 const patience = 30_000;
 
-/** A turn that found the ring to be turned is followed by another this soon, in milliseconds: there is much going on. */
+/**
+ * After the ring was turned, ticks follow each other this soon, for so long; in milliseconds. There is much going on, and when
+ * the ring is to be turned next, the slot that is emptied may be in use at just that moment.
+ */
 const soon = 100;
+const aWhile = 2000;
 
 /** Calls tick() about every second: leases that ran out, due schedules, the ring, partitions. Any number of workers may. */
 export class Upkeep {
@@ -28,10 +32,10 @@ export class Upkeep {
   /** Runs until stop(). On a connection of the pool: beside the claims, which it must not hold up. */
   async run(): Promise<void> {
     const { mill, also, failed } = this.#options;
+    let turnedAt = Number.NEGATIVE_INFINITY;
     while (!this.#stopped) {
-      let turned = false;
       const tick = async () => {
-        turned = (await mill.tick()).some(({ task }) => task === 'ring');
+        if ((await mill.tick()).some(({ task }) => task === 'ring')) turnedAt = performance.now();
       };
       await within(
         patience,
@@ -39,7 +43,8 @@ export class Upkeep {
       );
       also();
       // Not all workers at once.
-      if (!this.#stopped) await this.#sleep.wait(turned ? soon : 800 + Math.random() * 400);
+      const wait = performance.now() - turnedAt < aWhile ? soon : 800 + Math.random() * 400;
+      if (!this.#stopped) await this.#sleep.wait(wait);
     }
   }
 
