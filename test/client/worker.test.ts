@@ -338,3 +338,21 @@ t.test('refuses options that make no sense', async (t) => {
   }
   t.throws(() => mill.worker({ handlers, limit: 5 } as never), InvalidArgumentError, 'an option of runOnce');
 });
+
+t.test('ticks follow each other closely for a while when the ring was turned', async (t) => {
+  const { worker, sql } = await open(t);
+  await sql(`
+    create table ticks (at timestamptz default clock_timestamp());
+    create or replace function pgmill.tick() returns table (task text, changed bigint) language plpgsql as $$
+    begin
+      insert into public.ticks default values;
+      return query select 'ring', 1::bigint where (select count(*) from public.ticks) = 1;
+    end $$`);
+  await worker({ handlers: { job: () => {} } }).start();
+  await until('seven ticks', async () => (await sql('select from ticks')).length >= 7);
+  const [row] = await sql(`
+    select count(*)::int as close
+    from (select at - lag(at) over (order by at) as gap from ticks order by at limit 7) t
+    where gap < '0.6 seconds'`);
+  t.ok((row?.['close'] ?? 0) >= 4, `${row?.['close']} of 6 came at once; otherwise they are 0.8 seconds apart or more`);
+});
