@@ -6,7 +6,7 @@
 -- Made by sql/generate-install.ts: change migrations/ and sql/, not this file.
 --
 -- Version: 0.0.1
--- Functions: sha1:0f782c596348f4f04edf3e6c8387c1cba6f5dbb6
+-- Functions: sha1:361ae195178fca26b6c2b9f38c421b144da40314
 -- Migrations: 000001.sql sha1:d48d14e433e1a59d467420798a89b5c5bd89d758
 
 begin isolation level read committed read write;
@@ -247,7 +247,7 @@ do $$
 declare
   v_drop text;
 begin
-  if 'sha1:0f782c596348f4f04edf3e6c8387c1cba6f5dbb6' = (select i.sql_hash from pgmill.installed i) then
+  if 'sha1:361ae195178fca26b6c2b9f38c421b144da40314' = (select i.sql_hash from pgmill.installed i) then
     return;
   end if;
   -- Twice, because functions may return the rows of a view, and views may call functions.
@@ -730,11 +730,11 @@ as $$
 -- Returns  nothing.
 -- Errors   PM001 for the first that is wrong.
 begin
+  perform pgmill.check_filters(check_claim.queues, check_claim.names, check_claim.except_names);
   perform pgmill.check_text('worker', check_claim.worker);
   if check_claim.max_jobs is null or check_claim.max_jobs not between 1 and 10000 then
     perform pgmill.reject('max_jobs is out of range.', 'Give 1 to 10000.');
   end if;
-  perform pgmill.check_filters(check_claim.queues, check_claim.names, check_claim.except_names);
   perform pgmill.check_interval('lease', check_claim.lease, '1 millisecond', '30 days');
   if check_claim.unordered is null then
     perform pgmill.reject('unordered must not be null.', 'Give true or false.');
@@ -4063,11 +4063,11 @@ declare
   v_queue text;
   v_count bigint;
 begin
-  -- The ordinary case, in one expression: a worker of one queue that has handlers for some names.
+  -- The ordinary case, in one expression: one queue; any name, or some.
   if (get_jobs.worker <> '' and length(get_jobs.worker) <= 255
-    and get_jobs.max_jobs between 1 and 10000
-    and cardinality(get_jobs.queues) = 1 and get_jobs.queues[1] <> ''
-    and array_ndims(get_jobs.names) = 1 and cardinality(get_jobs.names) <= 10000 and array_position(get_jobs.names, null) is null
+    and get_jobs.max_jobs between 1 and 10000 and cardinality(get_jobs.queues) = 1 and get_jobs.queues[1] <> ''
+    and (get_jobs.names is null
+      or array_ndims(get_jobs.names) = 1 and cardinality(get_jobs.names) <= 10000 and array_position(get_jobs.names, null) is null)
     and get_jobs.except_names is null and get_jobs.unordered is not null
     and get_jobs.lease between '1 millisecond' and '30 days') is not true
   then
@@ -5376,7 +5376,7 @@ do $$ begin perform pgmill.grant_execute('pgmill.update_job', 'pgmill_admin'); e
 
 do $$ begin perform pgmill.add_partitions(); end $$;
 
-insert into pgmill.installed (version, sql_hash) values ('0.0.1', 'sha1:0f782c596348f4f04edf3e6c8387c1cba6f5dbb6')
+insert into pgmill.installed (version, sql_hash) values ('0.0.1', 'sha1:361ae195178fca26b6c2b9f38c421b144da40314')
 on conflict (one) do update
 set version = excluded.version, sql_hash = excluded.sql_hash, installed_at = now()
 where (installed.version, installed.sql_hash) is distinct from (excluded.version, excluded.sql_hash);

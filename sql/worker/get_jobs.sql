@@ -63,11 +63,11 @@ declare
   v_queue text;
   v_count bigint;
 begin
-  -- The ordinary case, in one expression: a worker of one queue that has handlers for some names.
+  -- The ordinary case, in one expression: one queue; any name, or some.
   if (get_jobs.worker <> '' and length(get_jobs.worker) <= 255
-    and get_jobs.max_jobs between 1 and 10000
-    and cardinality(get_jobs.queues) = 1 and get_jobs.queues[1] <> ''
-    and array_ndims(get_jobs.names) = 1 and cardinality(get_jobs.names) <= 10000 and array_position(get_jobs.names, null) is null
+    and get_jobs.max_jobs between 1 and 10000 and cardinality(get_jobs.queues) = 1 and get_jobs.queues[1] <> ''
+    and (get_jobs.names is null
+      or array_ndims(get_jobs.names) = 1 and cardinality(get_jobs.names) <= 10000 and array_position(get_jobs.names, null) is null)
     and get_jobs.except_names is null and get_jobs.unordered is not null
     and get_jobs.lease between '1 millisecond' and '30 days') is not true
   then

@@ -15,6 +15,7 @@ const workerId = 'the worker that claims';
 async function withholding(t: Test, url: string, mark: string) {
   const { hostname, port, pathname, username, password } = new URL(url);
   let held: (() => void)[] | undefined;
+  let resumed = false;
   let claims = 0;
   const server = net.createServer((near) => {
     const far = net.connect(Number(port), hostname);
@@ -31,7 +32,7 @@ async function withholding(t: Test, url: string, mark: string) {
       near.write(chunk);
       seen += chunk.toString('latin1');
       if (!chunk.subarray(-ready.length).equals(ready)) return;
-      if (seen.includes(mark) && held === undefined) held = [];
+      if (seen.includes(mark) && !resumed) held = [];
       seen = '';
     });
     for (const [one, other] of [
@@ -50,7 +51,7 @@ async function withholding(t: Test, url: string, mark: string) {
     /** How many were sent since. */
     claims: () => claims,
     resume() {
-      mark = 'no answer holds this';
+      resumed = true;
       for (const pass of held ?? []) pass();
       held = undefined;
     },
