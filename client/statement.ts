@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { InvalidArgumentError } from './errors.js';
+import { toJson } from './json.js';
 import { type Columns, columns, type Shape, snakeCase } from './rows.js';
 import { type KindName, kinds, write } from './values.js';
 
@@ -43,15 +44,26 @@ export function writeCall(fn: SqlFunction<unknown>, args: object): { call: strin
 /** Writes a list of objects as a JSON array with the keys that add_jobs and fail_jobs read. */
 export function writeRows(parameters: Parameters, rows: readonly object[], what: string): string {
   if (!Array.isArray(rows)) throw new InvalidArgumentError(`${what} must be an array.`);
-  const objects = rows.map((row: object) => {
-    let fields = '';
-    given(parameters, row, (name, kind, value) => {
-      const written = write(kind, value, name);
-      fields += `${fields && ','}${jsonKey(name)}${kind === 'json' ? written : JSON.stringify(written)}`;
+  try {
+    // All at once, which takes half as long as one by one.
+    const objects = rows.map((row: object) => {
+      const object: Record<string, unknown> = {};
+      given(parameters, row, (name, kind, value) => {
+        object[jsonKey(name)] = kind === 'json' ? jsonOf(value, name) : write(kind, value, name);
+      });
+      return object;
     });
-    return `{${fields}}`;
-  });
-  return `[${objects.join(',')}]`;
+    return toJson(objects, what);
+  } catch (error) {
+    for (const row of rows) given(parameters, row, (name, kind, value) => void write(kind, value, name)); // says which is wrong
+    throw error;
+  }
+}
+
+/** A value that says the same within an object, where JSON.stringify leaves out what has no JSON. */
+function jsonOf(value: unknown, what: string): unknown {
+  const same = typeof value === 'object' ? value === null || !('toJSON' in value) : typeof value === 'string';
+  return same ? value : JSON.parse(toJson(value, what));
 }
 
 const jsonKeys = new Map<string, string>();
@@ -60,7 +72,7 @@ const jsonKeys = new Map<string, string>();
 function jsonKey(name: string): string {
   let key = jsonKeys.get(name);
   if (key === undefined) {
-    key = `${JSON.stringify(snakeCase(name))}:`;
+    key = snakeCase(name);
     jsonKeys.set(name, key);
   }
   return key;

@@ -6,7 +6,7 @@
 -- Made by sql/generate-install.ts: change migrations/ and sql/, not this file.
 --
 -- Version: 0.0.1
--- Functions: sha1:361ae195178fca26b6c2b9f38c421b144da40314
+-- Functions: sha1:1bc484d90935da3a3e8e6e457d0c53ebe2fa1060
 -- Migrations: 000001.sql sha1:d48d14e433e1a59d467420798a89b5c5bd89d758
 
 begin isolation level read committed read write;
@@ -247,7 +247,7 @@ do $$
 declare
   v_drop text;
 begin
-  if 'sha1:361ae195178fca26b6c2b9f38c421b144da40314' = (select i.sql_hash from pgmill.installed i) then
+  if 'sha1:1bc484d90935da3a3e8e6e457d0c53ebe2fa1060' = (select i.sql_hash from pgmill.installed i) then
     return;
   end if;
   -- Twice, because functions may return the rows of a view, and views may call functions.
@@ -437,6 +437,69 @@ $$;
 comment on function pgmill.add_partitions is 'Makes the partitions of finished for today and the next days.';
 
 do $$ begin perform pgmill.grant_execute('pgmill.add_partitions', null); end $$;
+
+-- file: sql/internal/add_plain_jobs.sql
+
+create or replace function pgmill.add_plain_jobs(
+  jobs jsonb
+)
+returns bigint[]
+language plpgsql
+security definer
+set search_path = pg_catalog, pgmill, pg_temp
+as $$
+-- The ordinary case of add_jobs, in two thirds of the time: small jobs of one queue that are ready at once, with no settings but
+-- priority and max_attempts.
+--
+--   jobs  as add_jobs got it
+--
+-- Returns  the ids, in the order of jobs; null: not such a case, or something in it is wrong, and nothing was done.
+-- Errors   none.
+-- Moves    nothing -> ready.
+-- Locks    as wake.
+declare
+  v_count int;
+  v_queue text;
+  v_ids   bigint[];
+  v_now   timestamptz := clock_timestamp();
+  v_slot  int         := pgmill.current_slot();
+begin
+  if jsonb_typeof(add_plain_jobs.jobs) is distinct from 'array' then
+    return null;
+  end if;
+  v_count := jsonb_array_length(add_plain_jobs.jobs);
+  v_queue := coalesce(add_plain_jobs.jobs->0->>'queue', 'default');
+  if v_count not between 1 and 10000 or length(v_queue) not between 1 and 255 or exists (
+    select
+    from jsonb_array_elements(add_plain_jobs.jobs) e(job)
+    where case
+        -- Whatever else is in a job, its payload is smaller than all of it.
+        when jsonb_typeof(e.job) = 'object' and not pgmill.is_large(e.job) then
+          e.job - '{name,payload,queue,priority,max_attempts}'::text[] = '{}'
+          and length(e.job->>'name') between 1 and 255
+          and coalesce(e.job->>'queue', 'default') = v_queue
+          -- The casts below can fail on none of these.
+          and (e.job->>'priority' is null or e.job->>'priority' ~ '^-?[0-9]{1,9}$')
+          and (e.job->>'max_attempts' is null or e.job->>'max_attempts' ~ '^[1-9][0-9]{0,2}$')
+      end is not true)
+  then
+    return null;
+  end if;
+
+  v_ids := array(select nextval('pgmill.job_id') from generate_series(1, v_count));
+  insert into pgmill.ready (id, queue, name, payload, priority, run_at, attempts, max_attempts, created_at, slot)
+  select
+    v_ids[e.ord], v_queue, e.job->>'name', coalesce(nullif(e.job->'payload', 'null'), '{}'), coalesce((e.job->>'priority')::int, 5),
+    v_now, 0, coalesce((e.job->>'max_attempts')::int, 3), v_now, v_slot
+  from jsonb_array_elements(add_plain_jobs.jobs) with ordinality e(job, ord);
+  perform pgmill.wake(v_queue);
+  return v_ids;
+end;
+$$;
+
+comment on function pgmill.add_plain_jobs is 'Adds many jobs in the ordinary case.';
+
+do $$ begin perform pgmill.grant_execute('pgmill.add_plain_jobs', null); end $$;
 
 -- file: sql/internal/admit_all_due.sql
 
@@ -3540,6 +3603,12 @@ declare
   v_key     record;
   j         record;
 begin
+  v_ids := pgmill.add_plain_jobs(add_jobs.jobs);
+  if v_ids is not null then
+    return query select a.id, true from unnest(v_ids) a(id);
+    return;
+  end if;
+
   select c.queues, c.keyed, c.later, c.large into v_queues, v_keyed, v_later, v_large from pgmill.check_jobs(add_jobs.jobs) c;
 
   -- Ids in the order of the input, in which equally urgent jobs run. From here on both arrays are the answer.
@@ -5376,7 +5445,7 @@ do $$ begin perform pgmill.grant_execute('pgmill.update_job', 'pgmill_admin'); e
 
 do $$ begin perform pgmill.add_partitions(); end $$;
 
-insert into pgmill.installed (version, sql_hash) values ('0.0.1', 'sha1:361ae195178fca26b6c2b9f38c421b144da40314')
+insert into pgmill.installed (version, sql_hash) values ('0.0.1', 'sha1:1bc484d90935da3a3e8e6e457d0c53ebe2fa1060')
 on conflict (one) do update
 set version = excluded.version, sql_hash = excluded.sql_hash, installed_at = now()
 where (installed.version, installed.sql_hash) is distinct from (excluded.version, excluded.sql_hash);

@@ -33,6 +33,12 @@ declare
   v_key     record;
   j         record;
 begin
+  v_ids := pgmill.add_plain_jobs(add_jobs.jobs);
+  if v_ids is not null then
+    return query select a.id, true from unnest(v_ids) a(id);
+    return;
+  end if;
+
   select c.queues, c.keyed, c.later, c.large into v_queues, v_keyed, v_later, v_large from pgmill.check_jobs(add_jobs.jobs) c;
 
   -- Ids in the order of the input, in which equally urgent jobs run. From here on both arrays are the answer.

@@ -96,6 +96,13 @@ t.test('refuses what cannot be sent, and sends nothing', async (t) => {
     ],
     ['NUL among many jobs', () => mill.addJobs([{ name: 'a', payload: { secret, nul } }]), /^payload holds/],
     ['a function among many jobs', () => mill.addJobs([{ name: 'a', payload: () => secret }]), /^payload must/],
+    ['a symbol among many jobs', () => mill.addJobs([{ name: 'a', payload: Symbol(secret) }]), /^payload must/],
+    ['a BigInt among many jobs', () => mill.addJobs([{ name: 'a', payload: 1n }]), /^payload cannot/],
+    [
+      'a payload among many jobs that is undefined when it is written',
+      () => mill.addJobs([{ name: 'a', payload: { toJSON: () => undefined } }]),
+      /^payload must/,
+    ],
     ['a result with NUL', () => mill.completeJob('1', token, { result: { secret, nul } }), /^result holds/],
     ['a result with a BigInt', () => mill.completeJob('1', token, { result: { secret, x: 1n } }), /^result cannot/],
     ['results with a cycle', () => mill.completeJobs([{ id: '1', token, result: cycle() }]), /^results cannot/],

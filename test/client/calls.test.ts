@@ -93,9 +93,14 @@ t.test('adding', async (t) => {
       [],
       [[1]],
       { ü: '😀' },
+      new Date(0),
+      { at: new Date(0), none: undefined, list: [undefined] },
     ]) {
       const id = await mill.addJob('json', payload);
-      t.strictSame((await mill.findJob(id))?.payload, payload, JSON.stringify(payload));
+      const [added] = await mill.addJobs([{ name: 'json', payload }]);
+      const kept = JSON.parse(JSON.stringify(payload));
+      t.strictSame((await mill.findJob(id))?.payload, kept, JSON.stringify(payload));
+      t.strictSame((await mill.findJob(added?.id ?? ''))?.payload, kept ?? {}, `${JSON.stringify(payload)} among many`);
     }
   });
 

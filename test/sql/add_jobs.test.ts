@@ -1,4 +1,4 @@
-// add_jobs, and its helpers check_jobs, check_keys, read_jobs.
+// add_jobs, and its helpers add_plain_jobs, check_jobs, check_keys, read_jobs.
 import t from 'tap';
 import { testDatabase } from '../postgres/database.js';
 import { contents, room, unchanged } from './contents.js';
@@ -80,6 +80,42 @@ t.test('a key that is null has the default, as if it was left out', async (t) =>
   t.same(first, second);
 });
 
+t.test('jobs are the same when all of the call are plain, and when one is not', async (t) => {
+  const plain = [
+    { name: 'a' },
+    { name: 'b', payload: { a: [1, 'x', null] }, priority: -3, max_attempts: 999 },
+    { name: 'b', payload: null, queue: null, priority: null, max_attempts: null },
+    { name: 5, payload: false, priority: '7', max_attempts: '1', queue: 'default' },
+    { name: { a: 1 }, payload: 'text' },
+    { name: 'n'.repeat(255), payload: [], priority: 999_999_999 },
+    { name: 'large', payload: 'x'.repeat(1500) },
+  ];
+  const elsewhere = plain.map((job) => ({ ...job, queue: 'q'.repeat(255) }));
+  const others = [
+    { name: 'z', timeout: '1 second' },
+    { name: 'z', queue: 'other' },
+    { name: 'z', payload: 'x'.repeat(1600) },
+  ];
+  const added = async (jobs: unknown[], count: number) => {
+    await empty(db);
+    const ids = (await addJobs(jobs)).map(({ id }) => id);
+    const rows = await db.sql(`
+      select r.id, to_jsonb(r) - '{id,slot,run_at,created_at}'::text[] as row, r.run_at = r.created_at as at_once
+      from pgmill.ready r order by r.id`);
+    t.same(
+      rows.map(({ id }) => id),
+      ids,
+      'the answer tells their ids, in order',
+    );
+    return rows.slice(0, count).map(({ row, at_once }) => ({ row, at_once }));
+  };
+  for (const jobs of [plain, elsewhere]) {
+    const expected = await added(jobs, jobs.length);
+    t.equal(expected.length, jobs.length);
+    for (const other of others) t.same(await added([...jobs, other], jobs.length), expected);
+  }
+});
+
 t.test('an empty array adds nothing', async (t) => {
   const before = await contents(db);
   t.same(await addJobs([]), []);
@@ -105,9 +141,11 @@ t.test('10000 jobs are allowed, and all are added', async (t) => {
 t.test('all or nothing: one wrong object, named by its position, and none is added', async (t) => {
   await addJobs([{ name: 'before' }]);
   const before = await contents(db);
-  const good = [{ name: 'a' }, { name: 'b', unique_key: 'b' }, { name: 'c', run_at: '2100-01-01T00:00:00Z' }];
+  const plain = [{ name: 'a' }, { name: 'b', priority: 1 }, { name: 'c', payload: {} }];
+  const mixed = [{ name: 'a' }, { name: 'b', unique_key: 'b' }, { name: 'c', run_at: '2100-01-01T00:00:00Z' }];
   const wrong: [unknown, RegExp][] = [
     [{}, /^Job 4: name must not be null\.$/],
+    [{ name: null }, /^Job 4: name must not be null\.$/],
     [{ name: '' }, /^Job 4: name must not be empty\.$/],
     [{ name: 'x', prioritty: 3 }, /^Job 4: the key prioritty is not known\.$/],
     [{ name: 'x', 'secret payload': 3 }, /^Job 4: a key is not known\.$/],
@@ -126,7 +164,9 @@ t.test('all or nothing: one wrong object, named by its position, and none is add
     [['secret'], /^Job 4: it is not an object\.$/],
   ];
   for (const [job, message] of wrong) {
-    await t.rejects(addJobs([...good, job, { name: '' }]), { code: 'PM001', message, hint: /\w/ });
+    for (const good of [plain, mixed]) {
+      await t.rejects(addJobs([...good, job, { name: '' }]), { code: 'PM001', message, hint: /\w/ });
+    }
   }
   await unchanged(t, db, before, 'nothing was added');
 });
