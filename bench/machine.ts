@@ -16,11 +16,14 @@ export interface Machine {
   load: number;
 }
 
+/** A quarter of the memory, as PostgreSQL's manual advises, but no more than 4 GB. */
+const sharedBuffers = `${Math.min(4096, Math.floor(os.totalmem() / 2 ** 22))}MB`;
+
 /** PostgreSQL's settings; everything else has its default, fsync and synchronous_commit included. */
 export const settings = {
   fsync: true,
   synchronous_commit: true,
-  shared_buffers: '1GB',
+  shared_buffers: sharedBuffers,
   max_wal_size: '16GB',
   checkpoint_timeout: '15min',
   max_connections: 100,
