@@ -6,7 +6,7 @@
 -- Made by sql/generate-install.ts: change migrations/ and sql/, not this file.
 --
 -- Version: 0.0.1
--- Functions: sha1:1bc484d90935da3a3e8e6e457d0c53ebe2fa1060
+-- Functions: sha1:b8ece1d568572d30f5c5bbc8099f8c603713dead
 -- Migrations: 000001.sql sha1:d48d14e433e1a59d467420798a89b5c5bd89d758
 
 begin isolation level read committed read write;
@@ -247,7 +247,7 @@ do $$
 declare
   v_drop text;
 begin
-  if 'sha1:1bc484d90935da3a3e8e6e457d0c53ebe2fa1060' = (select i.sql_hash from pgmill.installed i) then
+  if 'sha1:b8ece1d568572d30f5c5bbc8099f8c603713dead' = (select i.sql_hash from pgmill.installed i) then
     return;
   end if;
   -- Twice, because functions may return the rows of a view, and views may call functions.
@@ -4412,15 +4412,27 @@ as $$
 -- Errors   none.
 -- Moves    see reclaim, add_job, admit_due.
 -- Locks    one advisory lock, to the end of the transaction; where another session holds it this returns at once.
+--
+-- While a snapshot held open elsewhere makes it slow to look for leases that ran out (see set_mark), a session that ticks more often than
+-- usual does so no more often.
+declare
+  v_began     timestamptz := clock_timestamp();
+  v_reclaimed bigint      := 0;
 begin
   if not pg_try_advisory_xact_lock(hashtextextended('pgmill.tick', 0)) then
     return;
+  end if;
+  if pgmill.read_mark('tick') = '-infinity' then
+    v_reclaimed := pgmill.reclaim();
+    if v_reclaimed = 0 and clock_timestamp() > v_began + interval '2 ms' then
+      perform pgmill.write_mark('tick', v_began, v_began + interval '700 milliseconds');
+    end if;
   end if;
   return query
   select t.task, t.changed
   from (
     -- Evaluated from top to bottom: what takes table locks comes last, so that they are held for the shortest time.
-    select 1 as ord, 'reclaim' as task, pgmill.reclaim() as changed
+    select 1 as ord, 'reclaim' as task, v_reclaimed as changed
     union all
     select 2, 'cron', pgmill.fire_due_crons()
     union all
@@ -5445,7 +5457,7 @@ do $$ begin perform pgmill.grant_execute('pgmill.update_job', 'pgmill_admin'); e
 
 do $$ begin perform pgmill.add_partitions(); end $$;
 
-insert into pgmill.installed (version, sql_hash) values ('0.0.1', 'sha1:1bc484d90935da3a3e8e6e457d0c53ebe2fa1060')
+insert into pgmill.installed (version, sql_hash) values ('0.0.1', 'sha1:b8ece1d568572d30f5c5bbc8099f8c603713dead')
 on conflict (one) do update
 set version = excluded.version, sql_hash = excluded.sql_hash, installed_at = now()
 where (installed.version, installed.sql_hash) is distinct from (excluded.version, excluded.sql_hash);

@@ -1,4 +1,4 @@
-// read_mark and set_mark, and who uses them: admit_due, admit_all_due, reclaim, next_run_at.
+// read_mark and set_mark, and who uses them: admit_due, admit_all_due, reclaim, next_run_at, tick.
 import t from 'tap';
 import { testDatabase } from '../postgres/database.js';
 import { add, empty, run, value } from './rooms.js';
@@ -103,4 +103,35 @@ t.test('under a snapshot held open elsewhere a worker sets marks by itself, and 
   t.equal(got, 60_000);
   t.ok(marked > 3, `${marked} of 30 rounds ended with a mark`);
   await holder.query('commit');
+});
+
+t.test('when looking for leases that ran out is slow, ticks in a row do it once, and none is missed', async (t) => {
+  const [holder, worker] = [await db.client(), await db.client()];
+  const leases = async (count: number) => {
+    const { id } = await run(db);
+    await db.sql(
+      `insert into pgmill.running select (r.r).* from (
+         select jsonb_populate_record(r, jsonb_build_object('id', -n, 'lease_until', '2001-01-01Z'::timestamptz)) as r from pgmill.running r, generate_series(1, $2) n where r.id = $1) r`,
+      [id, count],
+    );
+    return id;
+  };
+  const reclaimed = async () =>
+    (await worker.query('select * from pgmill.tick()')).rows.filter(({ task }) => task === 'reclaim');
+  const id = await leases(100_000);
+  await holder.query('begin isolation level repeatable read; select 1');
+  await db.sql('delete from pgmill.running where id < 0');
+  t.same(await reclaimed(), []);
+  await db.sql(`update pgmill.running set lease_until = clock_timestamp() where id = $1`, [id]);
+  t.match(await value(worker, `select current_setting('pgmill.mark_tick', true)`), /^\d/, 'it took long');
+  const until = (time: string) => worker.query(`select pgmill.write_mark('tick', clock_timestamp(), ${time})`);
+  await until(`clock_timestamp() + interval '1 minute'`);
+  t.same(await reclaimed(), [], 'not again until then');
+  await until('clock_timestamp()');
+  t.same(await reclaimed(), [{ task: 'reclaim', changed: '1' }]);
+
+  await holder.query('commit');
+  await run(db);
+  await db.sql(`update pgmill.running set lease_until = clock_timestamp()`);
+  t.same((await db.sql('select task from pgmill.tick()'))[0], { task: 'reclaim' }, 'otherwise every tick does');
 });
