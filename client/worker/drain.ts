@@ -28,7 +28,7 @@ export async function drain(runner: Runner, timeout: number): Promise<void> {
     runner.events.emit('error', new Error(message));
   }
   runner.stopTimers();
-  await within(lastWords, Promise.all([runner.link.close(), runner.claimLink.close(), runner.transactions.end()]));
+  await within(lastWords, runner.connections.close());
 }
 
 /** Waits for it, but no longer than so many milliseconds. */

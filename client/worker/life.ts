@@ -48,7 +48,7 @@ export class Life {
     this.#poll = new Poll(this.#runner, this.#doze, sleep);
     this.#listen = new Listen({
       pool,
-      notify: (channel) => this.#runner.link.query('select pg_notify($1, $2)', [channel, '']),
+      notify: (channel) => this.#runner.connections.settling.query('select pg_notify($1, $2)', [channel, '']),
       tested: (works) => this.#tested(works),
       wake,
       cancel: () => void this.#runner.heartbeat.now(),
@@ -83,7 +83,7 @@ export class Life {
   #tested(works: boolean): void {
     if (works) {
       this.#doze.enable();
-      void this.#runner.ownsSession();
+      void this.#runner.connections.ownsSession();
     } else {
       this.#settings.logger.warn(
         'pgmill: LISTEN does not work here (a transaction pooler?), so jobs are found by polling alone.',

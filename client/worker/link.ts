@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { statementName } from '../statement.js';
+import { isStatementLost, statementName } from '../statement.js';
 import type { Tx } from '../types.js';
 
 export interface LinkOptions {
@@ -130,10 +130,4 @@ async function end(client: pg.Client): Promise<void> {
 /** Closes the socket: whatever waits for this connection fails now. pg has no call for that. */
 function cut(client: pg.Client): void {
   (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
-}
-
-/** A statement is unknown, known already or out of date: nothing was run, so the call can be sent once more. */
-function isStatementLost(error: unknown): boolean {
-  const { code } = error as { code?: unknown };
-  return code === '26000' || code === '42P05' || code === '0A000';
 }

@@ -122,7 +122,7 @@ export class Poll {
   /** Until the next scheduled job is due, but no longer than pollInterval. */
   async #untilNext(): Promise<number> {
     const { filter, pollInterval } = this.#runner.settings;
-    const ms = await this.#runner.mill.millisUntilNextRun({ ...filter, tx: this.#runner.claimLink });
+    const ms = await this.#runner.mill.millisUntilNextRun({ ...filter, tx: this.#runner.connections.claiming });
     if (ms === null) return pollInterval;
     if (ms > 0) {
       this.#overtaken = 0;

@@ -36,7 +36,7 @@ export async function runOnce<
   const { slots, counts } = runner;
   try {
     runner.heartbeat.start();
-    await Promise.all([mill.tick({ tx: runner.claimLink }), runner.link.open()]);
+    await Promise.all([mill.tick({ tx: runner.connections.claiming }), runner.connections.settling.open()]);
     let settled = false;
     while (counts.claimed < limit && performance.now() < end) {
       const { wakes } = sleep;

@@ -1,11 +1,11 @@
-import pg from 'pg';
+import type pg from 'pg';
 import type { PgMill } from '../pgmill.js';
 import { Claims } from './claim.js';
+import { Connections } from './connections.js';
 import { Deadlines } from './deadlines.js';
 import { type Emitter, noCounts } from './events.js';
 import { Heartbeat } from './heartbeat.js';
 import type { Held } from './held.js';
-import { clientConfig, Link } from './link.js';
 import { runJob, timeOut } from './run-job.js';
 import type { Settings } from './settings.js';
 import { Settle } from './settle.js';
@@ -38,57 +38,34 @@ export class Runner {
   readonly slots: Slots;
   readonly settle: Settle;
   readonly heartbeat: Heartbeat;
-  /**
-   * Two connections, which no handler can starve: heartbeats and all settling go here, claims go to the other. So a claim
-   * never waits until the disk has the endings of the jobs before. A job meets them in order all the same: what is sent
-   * about it here is sent after the claim has been answered, and so committed.
-   */
-  readonly link: Link;
-  readonly claimLink: Link;
-  /** A connection for each transactional job that runs; made when the first one does. */
-  readonly transactions: pg.Pool;
-  /** An answer that takes longer never comes, in milliseconds: the connection is dead. */
-  readonly patience: number;
+  readonly connections: Connections;
   /** Where jobs wait that cannot start yet; woken at the end. */
   readonly pause = new Sleep();
   readonly #claims: Claims;
   readonly #deadlines: Deadlines;
-  /** Short against the lease: heartbeats wait meanwhile. */
-  readonly #lockTimeout: string;
   #closing = false;
-  #ownsSession = false;
 
   constructor({ mill, settings, events, onFree, onReturn }: RunnerOptions) {
     this.mill = mill;
     this.settings = settings;
     this.events = events;
     const { concurrency, prefetch, lease } = settings;
-    const { pool } = mill;
-    this.patience = Math.max(lease, 10_000);
-    this.#lockTimeout = `set lock_timeout = ${Math.min(Math.ceil(lease / 10), 2000)}`;
-    const newLink = () =>
-      new Link({
-        pool,
-        pipeline: true,
-        answerWithin: this.patience,
-        setUp: async (client) => {
-          if (this.#ownsSession) await client.query(this.#lockTimeout);
-          this.settle.retry();
-        },
-        onLost: (error) => events.emit('error', error),
-      });
-    this.link = newLink();
-    this.claimLink = newLink();
-    this.#claims = new Claims(this.claimLink, settings);
-    this.transactions = new pg.Pool({ ...clientConfig(pool), max: concurrency });
-    this.transactions.on('error', () => {}); // an idle connection broke, and the pool has dropped it
+    this.connections = new Connections({
+      pool: mill.pool,
+      lease,
+      transactions: concurrency,
+      onOpen: () => this.settle.retry(),
+      failed: (error) => void events.emit('error', error),
+    });
+    const { settling, claiming } = this.connections;
+    this.#claims = new Claims(claiming, settings);
     const start = (held: Held) => (held.handler.transactional ? void runInTransaction(held, this) : runJob(held, this));
     this.slots = new Slots({ concurrency, prefetch, start, onFree });
-    this.settle = new Settle({ mill, link: this.link, counts: this.counts, events, onReturn, onAnswer: onFree });
+    this.settle = new Settle({ mill, link: settling, counts: this.counts, events, onReturn, onAnswer: onFree });
     this.#deadlines = new Deadlines(this.slots.running, (held) => timeOut(held, this));
     this.heartbeat = new Heartbeat({
       mill,
-      link: this.link,
+      link: settling,
       events,
       lease,
       held: () => this.slots.all.filter((held) => !held.settled && !held.committing),
@@ -111,7 +88,7 @@ export class Runner {
     this.slots.coming += maxJobs;
     let held: Held[];
     try {
-      await this.link.open(); // nothing is claimed whose ending could not be recorded
+      await this.connections.settling.open(); // nothing is claimed whose ending could not be recorded
       held = await this.#claims.take(maxJobs);
     } finally {
       this.slots.coming -= maxJobs;
@@ -157,13 +134,6 @@ export class Runner {
   /** Gives back what would wait too long, because the jobs that run take longer than those before. */
   releaseStuck(): void {
     for (const held of this.slots.dropStuck()) this.settle.release(held);
-  }
-
-  /** The session is ours, not a pooler's: a row that somebody holds in a transaction must not hold up all other jobs. */
-  async ownsSession(): Promise<void> {
-    this.#ownsSession = true;
-    const both = [this.link, this.claimLink].map((link) => link.query(this.#lockTimeout));
-    await Promise.all(both).catch((error) => this.events.emit('error', error));
   }
 
   stopTimers(): void {

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { TransactionContext } from './context.js';
 import type { Held } from './held.js';
-import { Loan } from './loan.js';
+import type { Loan } from './loan.js';
 import { settleError } from './run-job.js';
 import type { Runner } from './runner.js';
 import { backoff } from './sleep.js';
@@ -22,7 +22,7 @@ export async function runInTransaction(held: Held, runner: Runner): Promise<void
 async function begin(held: Held, runner: Runner): Promise<Loan | undefined> {
   for (let failures = 0; !held.settled; failures++) {
     try {
-      const loan = await Loan.begin(runner.transactions, runner.patience);
+      const loan = await runner.connections.begin();
       if (!held.settled) return loan;
       await loan.giveBack();
     } catch (error) {
@@ -65,7 +65,7 @@ export async function completeInTransaction(
   write: (tx: pg.ClientBase) => unknown,
 ): Promise<void> {
   held.throwIfStopped();
-  const loan = await Loan.begin(runner.transactions, runner.patience);
+  const loan = await runner.connections.begin();
   held.onStop = (code) => {
     if (code !== 'cancelled' && !held.committing) loan.cut();
   };
