@@ -105,6 +105,18 @@ t.test('under a snapshot held open elsewhere a worker sets marks by itself, and 
   await holder.query('commit');
 });
 
+t.test('a claim that finds nothing due sets a mark too, when the look took long', async (t) => {
+  const [holder, worker] = [await db.client(), await db.client()];
+  await schedule(10_000);
+  await holder.query('begin isolation level repeatable read; select 1');
+  for (let n = 0; n < 10; n++)
+    await db.sql(`update pgmill.waiting set run_at = '2001-01-01Z'::timestamptz + $1 * interval '1 s'`, [n]);
+  await db.sql('delete from pgmill.waiting');
+  t.same((await worker.query(`select id from pgmill.get_jobs('w', 1)`)).rows, []);
+  t.match(await value(worker, `select current_setting('pgmill.mark_' || ${forDefault}, true)`), /\d/);
+  await holder.query('commit');
+});
+
 t.test('when looking for leases that ran out is slow, ticks in a row do it once, and none is missed', async (t) => {
   const [holder, worker] = [await db.client(), await db.client()];
   const leases = async (count: number) => {
