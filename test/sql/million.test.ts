@@ -34,9 +34,10 @@ t.before(async () => {
         for values from ('${day.starts} 00:00Z') to ('${day.ends} 00:00Z')`);
     }
   }
+  // Six whole days: of a day with few rows a plan may well read them all.
   await db.sql(`insert into pgmill.finished (${columns}, state, finished_at, claimed_at)
     select ${job}, case i % 100 when 0 then 'failed' when 1 then 'cancelled' else 'completed' end, t.at, t.at
-    from generate_series(1, 1000000) i, lateral (select now() - (1000000 - i) * interval '0.5 seconds' as at) t`);
+    from generate_series(1, 1000000) i, lateral (select date_trunc('day', now(), 'UTC') - (1000001 - i) * interval '0.5184 seconds' as at) t`);
   await db.sql(
     `insert into pgmill.ready (${columns}, slot) select ${job}, i % 3 from generate_series(1000001, 2000000) i`,
   );
